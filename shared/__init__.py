@@ -1,0 +1,1 @@
+"""What both sides import: the wire, audio, corpora, networks, the fit loop and checkpoints."""

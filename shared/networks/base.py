@@ -1,0 +1,52 @@
+"""What every speaker-identification network offers."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import ClassVar
+
+import torch
+from torch import nn
+
+
+class SpeakerNetwork(nn.Module, ABC):
+    """Maps clips (B, T), float32 in [-1, 1], to logits (B, K).
+
+    ``LAYERS`` names the layers from the input to the head, each a direct child module: the k of
+    "the victim's first k layers" counts them.
+    """
+
+    LAYERS: ClassVar[tuple[str, ...]]
+
+    @abstractmethod
+    def embed(self, clips: torch.Tensor) -> torch.Tensor:
+        """Return the speaker embeddings (B, E) of ``clips`` (B, T)."""
+
+
+def copy_first_layers(
+    target: SpeakerNetwork, tensors: Mapping[str, torch.Tensor], count: int
+) -> tuple[str, ...]:
+    """Start ``target`` from the first ``count`` layers of another checkpoint's ``tensors``.
+
+    Returns the names of the copied layers; a caller that wants them frozen can freeze those.
+
+    Raises:
+        ValueError: ``count`` is out of range, or the layers' shapes differ.
+    """
+    if not 0 <= count <= len(target.LAYERS):
+        raise ValueError(
+            f"cannot copy {count} layers: this network has {len(target.LAYERS)} "
+            f"({', '.join(target.LAYERS)}). Name a count from 0 to {len(target.LAYERS)}."
+        )
+    names = target.LAYERS[:count]
+    own = target.state_dict()
+    wanted = [key for key in own if key.split(".", 1)[0] in names]
+    wrong = [key for key in wanted if key not in tensors or tensors[key].shape != own[key].shape]
+    if wrong:
+        raise ValueError(
+            f"cannot copy the first {count} layers: {', '.join(wrong)} differ in shape or are "
+            "missing. Use the same filters, embedding and number of speakers, or fewer layers."
+        )
+    with torch.no_grad():
+        for key in wanted:
+            own[key].copy_(tensors[key])
+    return names

@@ -1,0 +1,383 @@
+"""The one fit loop, used by victim and surrogate.
+
+Everything random in it comes from streams named by (seed, epoch, step), so a run that was killed
+and resumed ends with the very weights of one that was not, on the same device and thread count.
+"""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import nn
+
+from shared.config import Frozen
+from shared.seeding import derive, numpy_stream
+from shared.training_state import STATE_NAME, TrainingError, read_state, write_state
+
+__all__ = [
+    "STATE_NAME",
+    "ArrayClips",
+    "ClipSource",
+    "Epoch",
+    "FitResult",
+    "Recipe",
+    "TrainingError",
+    "fit",
+    "learning_rate_at",
+    "predict",
+    "shift_clips",
+]
+
+
+class Recipe(Frozen):
+    """How a network is trained; the published recipe is Adam with default betas."""
+
+    epochs: int = Field(default=20, ge=1)
+    batch_size: int = Field(default=64, ge=2)
+    learning_rate: float = Field(default=1e-3, gt=0)
+    schedule: Literal["constant", "one_cycle"] = "constant"
+    """``one_cycle`` warms up over 30 % of the steps and falls along a cosine after that."""
+    patience: int = Field(default=5, ge=1)
+    """Epochs without a better validation score after which training stops."""
+    max_shift_samples: int = Field(default=0, ge=0)
+    """Each training clip is shifted by up to this many samples either way; the gap is silence."""
+    weight_decay: float = Field(default=0.0, ge=0)
+
+
+class ClipSource(Protocol):
+    """Labelled clips that can be fetched in any order."""
+
+    def __len__(self) -> int:
+        """Number of clips."""
+        ...
+
+    def batch(
+        self, indices: np.ndarray, rng: np.random.Generator | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return clips (B, T) float32 and their targets: labels (B,) int64 or soft (B, K) float32.
+
+        ``rng`` draws training crops; None asks for the one evaluation crop of each clip.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class ArrayClips:
+    """Clips (N, T), float32 or int16, with targets (N,) or (N, K), in memory."""
+
+    clips: np.ndarray
+    targets: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def batch(
+        self, indices: np.ndarray, rng: np.random.Generator | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the clips and targets at ``indices``; these clips have one crop only."""
+        clips = torch.from_numpy(self.clips[indices])
+        if clips.dtype == torch.int16:
+            clips = clips.float().div_(32768.0)
+        return clips, torch.from_numpy(self.targets[indices])
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What one epoch showed."""
+
+    number: int
+    of: int
+    train_loss: float
+    validation_loss: float
+    validation_accuracy: float
+    """Share of validation clips whose most probable label is that of the target."""
+    learning_rate: float
+    clips_per_s: float
+    best: bool
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """How a fit ended; the model holds the weights of ``best_epoch``."""
+
+    epochs: tuple[Epoch, ...]
+    best_epoch: int
+    stopped_early: bool
+
+    @property
+    def best(self) -> Epoch:
+        """The epoch whose weights were kept."""
+        return self.epochs[self.best_epoch - 1]
+
+
+def fit(
+    model: nn.Module,
+    train: ClipSource,
+    validation: ClipSource,
+    recipe: Recipe,
+    *,
+    seed: int,
+    folder: Path | None = None,
+    device: torch.device | str = "cpu",
+    on_epoch: Callable[[Epoch], None] | None = None,
+    on_step: Callable[[int, int], None] | None = None,
+) -> FitResult:
+    """Train ``model`` in place and leave it with the weights that did best on ``validation``.
+
+    With a ``folder``, the whole state is saved there after every epoch, a state found there is
+    continued, and TensorBoard curves are written. ``on_step`` gets (step, steps in all).
+
+    Raises:
+        TrainingError: there are too few clips, the loss is no longer finite, or the saved state is
+            altered, or of another network or recipe.
+    """
+    if len(train) < 2 or len(validation) < 1:
+        raise TrainingError(
+            f"{len(train)} training and {len(validation)} validation clips are too few to train "
+            "on. Use more clips: a larger budget, a looser threshold or another corpus."
+        )
+    loop = _Loop(model.to(device), train, recipe, seed, torch.device(device))
+    if folder is not None:
+        loop.resume(folder / STATE_NAME)
+    curves = _Curves(folder)
+    while not loop.finished:
+        started = time.perf_counter()
+        train_loss = loop.run_epoch(on_step)
+        duration_s = time.perf_counter() - started
+        loss, accuracy = _score(model, validation, recipe.batch_size * 4, loop.device)
+        epoch = loop.close_epoch(train_loss, loss, accuracy, len(train) / duration_s)
+        if folder is not None:
+            loop.save(folder / STATE_NAME)
+        curves.add(epoch)
+        if on_epoch is not None:
+            on_epoch(epoch)
+    curves.close()
+    model.load_state_dict(loop.best_weights)
+    model.eval()
+    stopped_early = len(loop.epochs) < recipe.epochs
+    return FitResult(tuple(loop.epochs), loop.best_epoch, stopped_early)
+
+
+def predict(
+    model: nn.Module,
+    clips: ClipSource | np.ndarray,
+    *,
+    batch_size: int = 256,
+    device: torch.device | str = "cpu",
+) -> np.ndarray:
+    """Return the probabilities (N, K), float32, of all ``clips`` (evaluation crops)."""
+    source = ArrayClips(clips, np.zeros(len(clips))) if isinstance(clips, np.ndarray) else clips
+    parts = [logits.softmax(1) for logits, _ in _forward(model, source, batch_size, device)]
+    return torch.cat(parts).cpu().numpy()
+
+
+def learning_rate_at(recipe: Recipe, step: int, steps: int) -> float:
+    """Return the learning rate of ``step`` (from 0) out of ``steps``."""
+    if recipe.schedule == "constant":
+        return recipe.learning_rate
+    warm_up = max(1, round(0.3 * steps))
+    if step < warm_up:
+        start, end, share = recipe.learning_rate / 25, recipe.learning_rate, step / warm_up
+    else:
+        share = (step - warm_up) / max(1, steps - 1 - warm_up)
+        start, end = recipe.learning_rate, recipe.learning_rate / 1e4
+    return end + (start - end) * (1 + math.cos(math.pi * min(share, 1.0))) / 2
+
+
+def shift_clips(clips: torch.Tensor, offsets: torch.Tensor) -> torch.Tensor:
+    """Delay each of ``clips`` (B, T) by its offset (B,) in samples; the gap is silence."""
+    n_clips, samples = clips.shape
+    reach = int(offsets.abs().max()) if n_clips else 0
+    if reach == 0:
+        return clips
+    padded = F.pad(clips, (reach, reach))
+    columns = torch.arange(samples, device=clips.device)[None, :] + (reach - offsets)[:, None]
+    return padded.gather(1, columns)
+
+
+class _Loop:
+    """The state of one fit: the network, its optimiser, the best weights, the epochs so far."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        train: ClipSource,
+        recipe: Recipe,
+        seed: int,
+        device: torch.device,
+    ) -> None:
+        self.model, self.train, self.recipe = model, train, recipe
+        self.seed, self.device = seed, device
+        self.optimiser = torch.optim.Adam(
+            model.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
+        )
+        self.epochs: list[Epoch] = []
+        self.best_epoch = 0
+        self.best_weights = _copy(model.state_dict())
+        sizes = [len(part) for part in self._split(np.arange(len(train)))]
+        self.steps_per_epoch = len(sizes)
+        self.steps = self.steps_per_epoch * recipe.epochs
+
+    @property
+    def finished(self) -> bool:
+        done = len(self.epochs)
+        return done >= self.recipe.epochs or done - self.best_epoch >= self.recipe.patience > 0
+
+    def run_epoch(self, on_step: Callable[[int, int], None] | None) -> float:
+        number = len(self.epochs) + 1
+        self.model.train()
+        order = numpy_stream(self.seed, "order", number).permutation(len(self.train))
+        total = torch.zeros((), device=self.device)
+        for position, indices in enumerate(self._split(order)):
+            rng = numpy_stream(self.seed, "crops", number, position)
+            torch.manual_seed(derive(self.seed, "dropout", number, position))
+            total += self._step(indices, rng, (number - 1) * self.steps_per_epoch + position)
+            if on_step is not None:
+                on_step((number - 1) * self.steps_per_epoch + position + 1, self.steps)
+        mean_loss = float(total) / self.steps_per_epoch
+        if not math.isfinite(mean_loss):
+            raise TrainingError(
+                f"the loss is not finite in epoch {number}. Lower the recipe's learning_rate "
+                f"(now {self.recipe.learning_rate:g}) and train afresh."
+            )
+        return mean_loss
+
+    def close_epoch(
+        self, train_loss: float, loss: float, accuracy: float, clips_per_s: float
+    ) -> Epoch:
+        score = (accuracy, -loss)
+        best = self.best_epoch == 0 or score > _score_of(self.epochs[self.best_epoch - 1])
+        number = len(self.epochs) + 1
+        rate = self.optimiser.param_groups[0]["lr"]
+        epoch = Epoch(
+            number, self.recipe.epochs, train_loss, loss, accuracy, rate, clips_per_s, best
+        )
+        self.epochs.append(epoch)
+        if best:
+            self.best_epoch = number
+            self.best_weights = _copy(self.model.state_dict())
+        return epoch
+
+    def save(self, path: Path) -> None:
+        tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
+        tensors |= {f"best.{k}": v for k, v in self.best_weights.items()}
+        names = [name for name, _ in self.model.named_parameters()]
+        for index, slots in self.optimiser.state_dict()["state"].items():
+            tensors |= {f"adam.{names[index]}.{slot}": v for slot, v in slots.items()}
+        state = {
+            "identity": self._identity(),
+            "best_epoch": self.best_epoch,
+            "epochs": [asdict(epoch) for epoch in self.epochs],
+        }
+        plain = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
+        write_state(path, state, plain)
+
+    def resume(self, path: Path) -> None:
+        if not path.exists():
+            return
+        state, tensors = read_state(path)
+        if state["identity"] != self._identity():
+            raise TrainingError(
+                f"{path} was saved by a training with another network, recipe, seed or data. "
+                "Train into another folder, or afresh."
+            )
+        self.model.load_state_dict(_under(tensors, "model."))
+        self.best_weights = {k: v.to(self.device) for k, v in _under(tensors, "best.").items()}
+        self.best_epoch = state["best_epoch"]
+        self.epochs = [Epoch(**epoch) for epoch in state["epochs"]]
+        slots: dict[int, dict[str, torch.Tensor]] = {}
+        for index, (name, _) in enumerate(self.model.named_parameters()):
+            slots[index] = _under(tensors, f"adam.{name}.")
+        groups = self.optimiser.state_dict()["param_groups"]
+        self.optimiser.load_state_dict({"state": slots, "param_groups": groups})
+
+    def _step(self, indices: np.ndarray, rng: np.random.Generator, step: int) -> torch.Tensor:
+        clips, targets = self.train.batch(indices, rng)
+        reach = self.recipe.max_shift_samples
+        if reach:
+            offsets = torch.from_numpy(rng.integers(-reach, reach + 1, size=len(clips)))
+            clips = shift_clips(clips, offsets)
+        rate = learning_rate_at(self.recipe, step, self.steps)
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        self.optimiser.zero_grad(set_to_none=True)
+        loss = F.cross_entropy(self.model(clips.to(self.device)), targets.to(self.device))
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimiser.step()
+        return loss.detach()
+
+    def _split(self, order: np.ndarray) -> list[np.ndarray]:
+        size = self.recipe.batch_size
+        parts = [order[start : start + size] for start in range(0, len(order), size)]
+        if len(parts) > 1 and len(parts[-1]) == 1:  # batch norm cannot train on a single clip
+            parts[-2:] = [np.concatenate(parts[-2:])]
+        return parts
+
+    def _identity(self) -> dict[str, Any]:
+        shapes = {k: list(v.shape) for k, v in self.model.state_dict().items()}
+        recipe = self.recipe.model_dump(mode="json")
+        return {"shapes": shapes, "recipe": recipe, "seed": self.seed, "clips": len(self.train)}
+
+
+class _Curves:
+    """TensorBoard curves beside the saved state, or nothing where there is no folder."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self.writer: Any = None
+        if folder is not None:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self.writer = SummaryWriter(str(folder / "tensorboard"))
+
+    def add(self, epoch: Epoch) -> None:
+        if self.writer is not None:
+            for name in ("train_loss", "validation_loss", "validation_accuracy", "learning_rate"):
+                self.writer.add_scalar(name, getattr(epoch, name), epoch.number)
+            self.writer.flush()
+
+    def close(self) -> None:
+        if self.writer is not None:
+            self.writer.close()
+
+
+def _forward(
+    model: nn.Module, source: ClipSource, batch_size: int, device: torch.device | str
+) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    model.eval()
+    parts = []
+    with torch.inference_mode():
+        for start in range(0, len(source), batch_size):
+            indices = np.arange(start, min(start + batch_size, len(source)))
+            clips, targets = source.batch(indices, None)
+            parts.append((model(clips.to(device)), targets.to(device)))
+    return parts
+
+
+def _score(
+    model: nn.Module, source: ClipSource, batch_size: int, device: torch.device
+) -> tuple[float, float]:
+    loss, right = 0.0, 0
+    for logits, targets in _forward(model, source, batch_size, device):
+        loss += float(F.cross_entropy(logits, targets, reduction="sum"))
+        labels = targets.argmax(1) if targets.ndim == 2 else targets
+        right += int((logits.argmax(1) == labels).sum())
+    return loss / len(source), right / len(source)
+
+
+def _score_of(epoch: Epoch) -> tuple[float, float]:
+    return (epoch.validation_accuracy, -epoch.validation_loss)
+
+
+def _copy(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name: value.detach().clone() for name, value in weights.items()}
+
+
+def _under(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
