@@ -1,0 +1,1 @@
+"""The victim: a speaker-identification model sold by the query."""

@@ -1,0 +1,1 @@
+"""The commands of ``earshot-victim``, one file a noun."""

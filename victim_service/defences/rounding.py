@@ -1,0 +1,72 @@
+"""`rounding`: probabilities with a few decimals, rows that still sum to 1."""
+
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+
+from victim_service.defences.base import Defence, DefenceContext, DefenceSpec, Probabilities
+
+
+class RoundingSpec(DefenceSpec):
+    """Rounds each row to ``decimals`` decimals."""
+
+    kind: Literal["rounding"] = "rounding"
+    decimals: int = Field(ge=1, le=6)
+
+    def build(self) -> "Rounding":
+        """Return the defence."""
+        return Rounding(self.decimals)
+
+
+class Rounding(Defence):
+    """Defence that draws nothing and keeps the most probable label."""
+
+    def __init__(self, decimals: int) -> None:
+        self.decimals = decimals
+
+    def change(self, probabilities: Probabilities, context: DefenceContext) -> Probabilities:
+        """Return the rounded rows."""
+        del context
+        return round_rows(probabilities, self.decimals)
+
+
+def round_rows(probabilities: Probabilities, decimals: int) -> Probabilities:
+    """Return rows (B, K) of multiples of 10^-decimals that sum to 1.
+
+    Every entry is off by less than one unit of the last decimal. The one exception is a most
+    probable label that would tie with another: it is shown one unit above the others, which may
+    put it nearly two units off, so that whoever reads the row finds the label that the model meant.
+
+    Reference: the largest remainder (Hamilton's) method of apportionment.
+    """
+    units = 10**decimals
+    exact = probabilities.astype(np.float64)
+    exact *= units / exact.sum(axis=1, keepdims=True)
+    whole = np.floor(exact)
+    claims = exact - whole
+    missing = units - whole.sum(axis=1, keepdims=True)
+    order = np.argsort(-claims, axis=1, kind="stable")
+    shares = (np.arange(exact.shape[1]) < missing).astype(np.float64)
+    np.put_along_axis(whole, order, np.take_along_axis(whole, order, axis=1) + shares, axis=1)
+    _part_ties(whole, exact, claims)
+    rounded: Probabilities = (whole / units).astype(np.float32)
+    return rounded
+
+
+def _part_ties(
+    whole: npt.NDArray[np.float64], exact: npt.NDArray[np.float64], claims: npt.NDArray[np.float64]
+) -> None:
+    """Where a less probable label reached the top one, move a unit to the top one, in place."""
+    rows = np.arange(len(whole))
+    top = exact.argmax(axis=1)
+    reached = whole >= whole[rows, top][:, np.newaxis]
+    tied = (reached & (exact < exact[rows, top][:, np.newaxis])).any(axis=1)
+    # Of those that were rounded up, the one that had the smallest claim to it gives the unit.
+    given = whole > exact
+    given[rows, top] = False
+    giver = np.where(given, claims, np.inf).argmin(axis=1)
+    moved = rows[tied & given.any(axis=1)]
+    whole[moved, giver[moved]] -= 1
+    whole[moved, top[moved]] += 1

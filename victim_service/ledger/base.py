@@ -1,0 +1,318 @@
+"""The ledger: the server's truth about what was bought.
+
+A query is reserved before the model runs and committed before its answer leaves. One reservation
+checks all its policies and charges all of them or none, in one atomic step, by the ledger's own
+clock, and writes the idempotency record in the same step:
+
+* new key: all policies must agree; each budget is charged N, the rate pays N;
+* a committed key with the same bytes: a replay, which pays the rate but no budget;
+* a running key: refused until its lease is over, then the retry takes over without paying again;
+* a released key: as a new one;
+* any key with other bytes, of another plan, or answered by another model: refused.
+
+The record also keeps the plan's version and the defence state of its account as they were when it
+was first reserved, so that a replay, or the retry that takes over, gives the first answer again.
+A refusal writes nothing at all. Every time is the ledger's own clock, never that of its caller.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+GLOBAL_SUBJECT = "global"
+
+
+def key_subject(key_id: str) -> str:
+    """Return the subject under which an API key is counted."""
+    return f"key:{key_id}"
+
+
+def account_subject(account: str) -> str:
+    """Return the subject under which an account is counted."""
+    return f"account:{account}"
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """Absolute units that never refill. A limit of None counts without limiting.
+
+    A query that is metered names the budgets of its key, its account and all (``key_subject``,
+    ``account_subject``, ``GLOBAL_SUBJECT``): these are what ``verify`` makes again from entries.
+    """
+
+    subject: str
+    limit: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """Clips a second with a burst, by the generic cell rate algorithm; one to a subject."""
+
+    subject: str
+    per_s: float
+    burst: int
+
+
+Policy = Budget | Rate
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What is to be reserved: ``clips`` clips for one idempotency key of one account."""
+
+    account: str
+    key_id: str
+    plan: str
+    idempotency: str
+    payload: bytes
+    """Digest of the bytes that were sent."""
+    clips: int
+    policies: tuple[Policy, ...]
+    plan_version: int = 1
+    model: str = ""
+    """Identity of the checkpoint that will answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What is left under a list of policies; None where there is no such policy or no limit."""
+
+    budget: int | None = None
+    """Limit of the tightest budget."""
+    spent: int = 0
+    """Clips charged to the first budget."""
+    remaining: int | None = None
+    rate_remaining: int | None = None
+    """Clips that would be granted at once."""
+    rate_reset_s: float | None = None
+    """Time after which the whole burst is there again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A reservation, or a replay of a committed one."""
+
+    token: str
+    """Names the holder of the lease: only the holder may release."""
+    charged: int
+    """Clips charged by this reservation; 0 for a replay and for a take-over."""
+    replayed: bool
+    standing: Standing
+    plan_version: int = 1
+    """Version under which the query was first reserved: the answer is released under it."""
+    state: str = ""
+    """Defence state of the account when the query was first reserved."""
+
+
+@dataclass(frozen=True)
+class KeyRecord:
+    """An API key as it is kept: its digest, never the key."""
+
+    key_id: str
+    digest: bytes = field(repr=False)
+    account: str
+    plan: str
+    scope: str
+    budget: int | None
+    """Overrides the plan's budget; None leaves it."""
+    issued_at: float
+    expires_at: float | None = None
+    revoked_at: float | None = None
+    expired: bool = False
+    """By the ledger's clock, when the record was read."""
+
+    @property
+    def state(self) -> Literal["valid", "revoked", "expired"]:
+        """Whether the key opens anything."""
+        if self.revoked_at is not None:
+            return "revoked"
+        return "expired" if self.expired else "valid"
+
+
+@dataclass(frozen=True)
+class PlanRecord:
+    """One version of a plan; versions of a name count up from 1 and never change."""
+
+    name: str
+    version: int
+    document: str
+    """The whole plan as JSON."""
+    source: str
+    """Who made it: ``file``, or ``admin:<key id>``."""
+    at: float
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of the append-only record from which every counter can be made again."""
+
+    id: str
+    """Grows with every entry; opaque."""
+    at: float
+    kind: str
+    """reserve, take-over, replay, commit, release, reap or audit."""
+    account: str
+    key_id: str
+    plan: str
+    plan_version: int
+    """Version under which the query was first reserved."""
+    idempotency: str
+    clips: int
+    delta: int
+    """What it added to the budgets' counters."""
+
+
+@dataclass(frozen=True)
+class Mismatch:
+    """A counter that differs from the sum of its entries."""
+
+    subject: str
+    """Subject of a budget, or ``usage:<account>/<key id>/<plan> <field>``."""
+    counter: int
+    entries: int
+
+
+@dataclass(frozen=True)
+class AccountSpend:
+    """What one account's key has bought."""
+
+    account: str
+    key_id: str
+    plan: str
+    spent: int
+    """Clips charged, including those still running."""
+    queries: int
+    """Distinct idempotency keys that were answered."""
+    audited: int
+    """Unmetered clips, of an audit key."""
+    last_at: float = 0.0
+    """Time of the latest entry, in seconds since 1970."""
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Every counter, and the entry up to which they count: all read at one moment."""
+
+    spent: dict[str, int]
+    """Clips charged, by subject of a budget."""
+    usage: list[AccountSpend]
+    last_entry: str
+    """Id of the latest entry; empty when there is none."""
+
+
+class Ledger(Protocol):
+    """What every backend offers. Any method may raise ``Refusal("ledger-unreachable")``."""
+
+    async def reserve(self, query: Query, lease_s: float) -> Grant:
+        """Charge all policies or none.
+
+        Raises:
+            Refusal: budget-exhausted, rate-limited, batch-exceeds-burst, still-running, key-reused.
+        """
+        ...
+
+    async def commit(self, query: Query, grant: Grant) -> None:
+        """Make a reservation final, before its answer leaves.
+
+        Any holder of the lease may, past or present: it was paid, whoever answers first.
+
+        Raises:
+            Refusal: deadline-passed, when it was reaped meanwhile, or when the record is by now
+                that of another model, plan version or defence state: the answer must not leave.
+        """
+        ...
+
+    async def release(self, query: Query, grant: Grant) -> None:
+        """Give the clips back after a fault of the server."""
+        ...
+
+    async def abandon(self, query: Query, grant: Grant) -> None:
+        """End the lease of a query whose client left: a retry takes over, already paid."""
+        ...
+
+    async def note_audit(self, query: Query) -> None:
+        """Enter the use of an audit key, which no budget and no rate sees."""
+        ...
+
+    async def standing(self, policies: Sequence[Policy]) -> Standing:
+        """Return what is left, without changing anything."""
+        ...
+
+    async def reap(self, ttl_s: float) -> int:
+        """Release reservations that nobody retried for ``ttl_s`` after their lease; count them."""
+        ...
+
+    async def verify(self) -> list[Mismatch]:
+        """Return every counter that is not the sum of its entries: an empty list is good."""
+        ...
+
+    async def totals(self) -> Totals:
+        """Return every counter and the latest entry's id, as they were at one moment."""
+        ...
+
+    async def entries(self, after: str = "", limit: int = 1000) -> list[Entry]:
+        """Return up to ``limit`` entries that came after the one whose id is ``after``."""
+        ...
+
+    async def spend(self) -> list[AccountSpend]:
+        """Return what each key has bought, under each plan."""
+        ...
+
+    async def key(self, key_id: str) -> KeyRecord | None:
+        """Return the record of an API key."""
+        ...
+
+    async def keys(self) -> list[KeyRecord]:
+        """Return all API keys, oldest first."""
+        ...
+
+    async def add_key(self, record: KeyRecord) -> None:
+        """Keep a new API key."""
+        ...
+
+    async def revoke_key(self, key_id: str) -> bool:
+        """Revoke an API key; False when there is none of that id."""
+        ...
+
+    async def plan(self, name: str, version: int | None = None) -> PlanRecord | None:
+        """Return a version of a plan, the latest one unless given."""
+        ...
+
+    async def plans(self) -> list[PlanRecord]:
+        """Return the latest version of every plan, by name."""
+        ...
+
+    async def plan_history(self, name: str) -> list[PlanRecord]:
+        """Return all versions of a plan, oldest first."""
+        ...
+
+    async def add_plan(self, record: PlanRecord) -> bool:
+        """Keep a new version; False, and no change, unless it follows the latest one by 1.
+
+        ``record.at`` is set by the ledger's clock.
+        """
+        ...
+
+    async def account_state(self, account: str) -> str:
+        """Return the defence state of an account; empty at first."""
+        ...
+
+    async def set_account_state(self, account: str, state: str) -> None:
+        """Keep the defence state that reservations of ``account`` are made under from now on."""
+        ...
+
+    async def claim(self, name: str, value: str) -> str:
+        """Keep ``value`` under ``name`` unless there is one; return what is kept."""
+        ...
+
+    async def now(self) -> float:
+        """Return the ledger's clock, in seconds since 1970."""
+        ...
+
+    async def ping(self) -> None:
+        """Return when the ledger can be written."""
+        ...
+
+    async def aclose(self) -> None:
+        """Finish what was handed in, and let go of the backend."""
+        ...

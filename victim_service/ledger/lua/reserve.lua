@@ -1,0 +1,94 @@
+-- Charge every policy of a query or none, and write its idempotency record.
+-- ARGV: born, account, idempotency, payload, clips, key id, plan, plan version, model, token,
+--   lease in s, number of budgets, (subject, limit or '') of each, (subject, clips/s, burst) of each
+--   rate.
+-- Returns {refusal} or {refusal, seconds}, or {'granted' or 'refused', now, cost, replayed,
+--   plan version, defence state, {clips spent by each budget}, {arrival time of each rate}}: figures
+--   as they are when the script ends.
+local account, idempotency, payload = ARGV[2], ARGV[3], ARGV[4]
+local clips, key_id, plan, model = tonumber(ARGV[5]), ARGV[6], ARGV[7], ARGV[9]
+local token, lease_s, n_budgets = ARGV[10], tonumber(ARGV[11]), tonumber(ARGV[12])
+local version, first_rate = ARGV[8], 13 + 2 * tonumber(ARGV[12])
+local now, id = clock(), query_id(account, idempotency)
+local record = record_key(id)
+
+local held = redis.call('HMGET', record, 'payload', 'clips', 'state', 'lease_until', 'plan',
+  'version', 'model', 'defence_state', 'token', 'charged')
+local state = held[3] or 'released'
+local again = state == 'running' and held[9] == token
+if held[1] then
+  if held[1] ~= payload or tonumber(held[2]) ~= clips then
+    return {'other-bytes'}
+  elseif state ~= 'released' and held[5] ~= plan then
+    return {'other-plan'}
+  elseif state == 'committed' and held[7] ~= model then
+    return {'other-model'}
+  elseif state == 'running' and tonumber(held[4]) > now and not again then
+    return {'still-running', text(tonumber(held[4]) - now)}
+  end
+end
+
+if redis.call('EXISTS', void_key(token)) == 1 then
+  return {'void'}
+end
+
+local cost, defence_state = 0, held[8]
+if state == 'released' then
+  cost = clips
+  defence_state = redis.call('HGET', prefix .. 'accounts', account) or ''
+else
+  version = held[6]
+end
+
+local spent, arrivals, after = {}, {}, {}
+local function reply(outcome, charged)
+  local replayed = state == 'committed' and 1 or 0
+  return {outcome, text(now), charged, replayed, version, defence_state, spent, arrivals}
+end
+
+-- All policies are looked at before one is charged.
+local refused = false
+for place = 1, n_budgets do
+  local subject, limit = ARGV[11 + 2 * place], ARGV[12 + 2 * place]
+  spent[place] = tonumber(redis.call('HGET', prefix .. 'spent', subject) or 0)
+  refused = refused or (cost > 0 and limit ~= '' and spent[place] + cost > tonumber(limit))
+end
+for place = 1, (#ARGV - first_rate + 1) / 3 do
+  local at = first_rate + 3 * (place - 1)
+  local per_s, burst = tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
+  arrivals[place] = redis.call('HGET', prefix .. 'rates', ARGV[at]) or '0'
+  -- The generic cell rate algorithm, operation by operation as in gcra.py.
+  after[place] = math.max(tonumber(arrivals[place]), now) + clips / per_s
+  refused = refused or clips > burst or after[place] - burst / per_s - now > 1e-6
+end
+-- The same call sent once more, because its first answer was lost: it holds what it was granted.
+if again then
+  return reply('granted', tonumber(held[10]))
+elseif refused then
+  return reply('refused', cost)
+end
+
+if state == 'released' then
+  local budgets = {}
+  for place = 1, n_budgets do
+    budgets[2 * place - 1], budgets[2 * place] = 'budget' .. place, ARGV[11 + 2 * place]
+  end
+  redis.call('HSET', record, 'payload', payload, 'clips', clips, 'state', 'running',
+    'key_id', key_id, 'plan', plan, 'version', version, 'defence_state', defence_state,
+    'budgets', n_budgets, unpack(budgets))
+  for place = 1, n_budgets do
+    spent[place] = redis.call('HINCRBY', prefix .. 'spent', ARGV[11 + 2 * place], cost)
+  end
+end
+if state ~= 'committed' then
+  redis.call('HSET', record, 'model', model, 'token', token, 'charged', cost,
+    'lease_until', text(now + lease_s))
+  redis.call('ZADD', prefix .. 'running', text(now + lease_s), id)
+end
+for place = 1, #after do
+  arrivals[place] = text(after[place])
+  redis.call('HSET', prefix .. 'rates', ARGV[first_rate + 3 * (place - 1)], arrivals[place])
+end
+local kinds = {released = 'reserve', running = 'take-over', committed = 'replay'}
+enter(kinds[state], account, key_id, plan, version, idempotency, clips, cost)
+return reply('granted', cost)

@@ -1,0 +1,164 @@
+"""The embedded ledger: one SQLite file, exact across threads and processes, safe under SIGKILL."""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from typing import TypeVar
+
+from victim_service.ledger import reconcile, sqlite_registry, sqlite_steps
+from victim_service.ledger.base import (
+    AccountSpend,
+    Entry,
+    Grant,
+    KeyRecord,
+    Mismatch,
+    PlanRecord,
+    Policy,
+    Query,
+    Standing,
+    Totals,
+)
+from victim_service.ledger.sqlite_writer import Writer, unreachable
+
+ResultT = TypeVar("ResultT")
+
+
+class SqliteLedger:
+    """The ``Ledger`` protocol on one file in WAL mode with ``synchronous = FULL``."""
+
+    def __init__(self, path: Path, timeout_s: float = 0.9) -> None:
+        self.path = path
+        self._timeout_s = timeout_s
+        self._writer = Writer(path, timeout_s)
+
+    async def reserve(self, query: Query, lease_s: float) -> Grant:
+        """Charge all policies or none; see :class:`~victim_service.ledger.base.Ledger`."""
+        future = self._writer.submit(lambda db: sqlite_steps.reserve(db, query, lease_s))
+        try:
+            return await self._wait(future)
+        except TimeoutError:
+            # It may still go through: nobody will be told of it, so nobody shall pay for it.
+            future.add_done_callback(lambda late: self._undo(query, late))
+            raise unreachable("no answer in time") from None
+
+    async def commit(self, query: Query, grant: Grant) -> None:
+        """Make a reservation final, before its answer leaves."""
+        await self._do(lambda database: sqlite_steps.commit(database, query, grant))
+
+    async def release(self, query: Query, grant: Grant) -> None:
+        """Give the clips back after a fault of the server."""
+        await self._do(lambda database: sqlite_steps.release(database, query, grant.token))
+
+    async def abandon(self, query: Query, grant: Grant) -> None:
+        """End the lease of a query whose client left."""
+        await self._do(lambda database: sqlite_steps.abandon(database, query, grant.token))
+
+    async def note_audit(self, query: Query) -> None:
+        """Enter unmetered use."""
+        await self._do(lambda database: sqlite_steps.note_audit(database, query))
+
+    async def standing(self, policies: Sequence[Policy]) -> Standing:
+        """Return what is left, without changing anything."""
+        return await self._do(lambda database: sqlite_steps.standing(database, policies))
+
+    async def reap(self, ttl_s: float) -> int:
+        """Release long-abandoned reservations and count them, a few in each transaction."""
+        total = 0
+        while reaped := await self._do(lambda database: sqlite_steps.reap(database, ttl_s)):
+            total += reaped
+        return total
+
+    async def verify(self) -> list[Mismatch]:
+        """Compare each counter with the sum of its entries."""
+        return await reconcile.verify(self)
+
+    async def totals(self) -> Totals:
+        """Return every counter and the latest entry's id."""
+        return await self._do(sqlite_registry.totals)
+
+    async def entries(self, after: str = "", limit: int = 1000) -> list[Entry]:
+        """Return entries that came after the one whose id is ``after``."""
+        return await self._do(lambda database: sqlite_registry.entries(database, after, limit))
+
+    async def spend(self) -> list[AccountSpend]:
+        """Return what each key has bought."""
+        return await self._do(sqlite_registry.spend)
+
+    async def key(self, key_id: str) -> KeyRecord | None:
+        """Return the record of an API key."""
+        return await self._do(lambda database: sqlite_registry.key(database, key_id))
+
+    async def keys(self) -> list[KeyRecord]:
+        """Return all API keys, oldest first."""
+        return await self._do(sqlite_registry.keys)
+
+    async def add_key(self, record: KeyRecord) -> None:
+        """Keep a new API key."""
+        await self._do(lambda database: sqlite_registry.add_key(database, record))
+
+    async def revoke_key(self, key_id: str) -> bool:
+        """Revoke an API key; False when there is none of that id."""
+        return await self._do(lambda database: sqlite_registry.revoke_key(database, key_id))
+
+    async def plan(self, name: str, version: int | None = None) -> PlanRecord | None:
+        """Return a version of a plan, the latest one unless given."""
+        return await self._do(lambda database: sqlite_registry.plan(database, name, version))
+
+    async def plans(self) -> list[PlanRecord]:
+        """Return the latest version of every plan, by name."""
+        return await self._do(sqlite_registry.plans)
+
+    async def plan_history(self, name: str) -> list[PlanRecord]:
+        """Return all versions of a plan, oldest first."""
+        return await self._do(lambda database: sqlite_registry.plan_history(database, name))
+
+    async def add_plan(self, record: PlanRecord) -> bool:
+        """Keep a new version, if it follows the latest one by 1."""
+        return await self._do(lambda database: sqlite_registry.add_plan(database, record))
+
+    async def account_state(self, account: str) -> str:
+        """Return the defence state of an account."""
+        return await self._do(lambda database: sqlite_registry.account_state(database, account))
+
+    async def set_account_state(self, account: str, state: str) -> None:
+        """Keep the defence state of an account."""
+        await self._do(lambda database: sqlite_registry.set_account_state(database, account, state))
+
+    async def claim(self, name: str, value: str) -> str:
+        """Keep ``value`` under ``name`` unless there is one; return what is kept."""
+        return await self._do(lambda database: sqlite_registry.claim(database, name, value))
+
+    async def now(self) -> float:
+        """Return the ledger's clock, in seconds since 1970."""
+        return await self._do(sqlite_registry.now)
+
+    async def ping(self) -> None:
+        """Return when the file can be written."""
+        await self._do(lambda database: database.execute("SELECT 1").fetchone())
+
+    async def aclose(self) -> None:
+        """Finish what was handed in, and close the file."""
+        await asyncio.to_thread(self.close)
+
+    def close(self) -> None:
+        """As :meth:`aclose`, from outside of an event loop."""
+        self._writer.close()
+
+    async def _do(self, step: Callable[[sqlite3.Connection], ResultT]) -> ResultT:
+        try:
+            return await self._wait(self._writer.submit(step))
+        except TimeoutError:
+            raise unreachable("no answer in time") from None
+
+    async def _wait(self, future: "Future[ResultT]") -> ResultT:
+        # On time-out the future is cancelled, which takes the step out of the queue if it has
+        # not begun. Not by wait_for: it loses a cancellation that meets a result (3.11).
+        async with asyncio.timeout(self._timeout_s):
+            return await asyncio.wrap_future(future)
+
+    def _undo(self, query: Query, late: "Future[Grant]") -> None:
+        if not late.cancelled() and late.exception() is None:
+            grant = late.result()
+            self._writer.submit(lambda database: sqlite_steps.undo(database, query, grant))

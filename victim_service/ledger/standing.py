@@ -1,0 +1,158 @@
+"""What is left under a list of policies, and the refusals that follow: shared by all backends.
+
+Pure arithmetic on what a backend read in its one atomic step.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from victim_service.errors import Refusal
+from victim_service.ledger import gcra
+from victim_service.ledger.base import Budget, Policy, Rate, Standing
+
+CLOCK_S = 0.001
+"""Resolution of a ledger's clock: a wait is told this much longer, so that it works if obeyed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What the ledger said at one moment; a subject that is missing was never charged."""
+
+    spent: Mapping[str, int]
+    """Clips charged, by subject of a budget."""
+    arrivals: Mapping[str, float]
+    """Theoretical arrival time, by subject of a rate."""
+    now_s: float
+
+
+def budgets(policies: Sequence[Policy]) -> list[Budget]:
+    """Return the budgets, in their order."""
+    return [policy for policy in policies if isinstance(policy, Budget)]
+
+
+def rates(policies: Sequence[Policy]) -> list[Rate]:
+    """Return the rates, in their order."""
+    return [policy for policy in policies if isinstance(policy, Rate)]
+
+
+def budget_subjects(policies: Sequence[Policy]) -> list[str]:
+    """Return each subject that a query is charged to, once."""
+    return list(dict.fromkeys(budget.subject for budget in budgets(policies)))
+
+
+def remaining(policies: Sequence[Policy], spent: Mapping[str, int]) -> int | None:
+    """Return the clips that every budget would still grant, at least 0; None without a limit."""
+    left = [
+        max(0, budget.limit - spent.get(budget.subject, 0))
+        for budget in budgets(policies)
+        if budget.limit is not None
+    ]
+    return min(left, default=None)
+
+
+def standing(policies: Sequence[Policy], reading: Reading) -> Standing:
+    """Return what is left under ``policies``."""
+    spent, now = reading.spent, reading.now_s
+    counted, paced = budgets(policies), rates(policies)
+    tightest = min(
+        (budget for budget in counted if budget.limit is not None),
+        key=lambda budget: (budget.limit or 0) - spent.get(budget.subject, 0),
+        default=None,
+    )
+    busy = [max(0.0, reading.arrivals.get(rate.subject, 0.0) - now) for rate in paced]
+    left = [
+        gcra.units_left(now + wait, now, rate.per_s, rate.burst)
+        for rate, wait in zip(paced, busy, strict=True)
+    ]
+    return Standing(
+        budget=None if tightest is None else tightest.limit,
+        spent=spent.get(counted[0].subject, 0) if counted else 0,
+        remaining=remaining(policies, spent),
+        rate_remaining=min(left, default=None),
+        rate_reset_s=max(busy, default=None),
+    )
+
+
+def allow(
+    policies: Sequence[Policy], reading: Reading, *, cost: int, clips: int
+) -> dict[str, float]:
+    """Decide on ``cost`` clips of the budgets and ``clips`` of the rates: all policies or none.
+
+    Returns:
+        The theoretical arrival times that the reservation leaves, by subject.
+
+    Raises:
+        Refusal: budget-exhausted, batch-exceeds-burst or rate-limited, looked for in this order.
+    """
+    left = remaining(policies, reading.spent)
+    if left is not None and cost > left:
+        raise exhausted(policies, reading, cost)
+    after: dict[str, float] = {}
+    wait_s = 0.0
+    for rate in rates(policies):
+        if clips > rate.burst:
+            raise oversized(clips, rate.burst)
+        arrival = reading.arrivals.get(rate.subject, 0.0)
+        decision = gcra.decide(arrival, reading.now_s, clips, rate.per_s, rate.burst)
+        wait_s = max(wait_s, decision.retry_after_s)
+        after[rate.subject] = decision.arrival_s
+    if wait_s > 0:
+        raise limited(policies, reading, wait_s)
+    return after
+
+
+def exhausted(policies: Sequence[Policy], reading: Reading, cost: int) -> Refusal:
+    """Return the refusal of a cost above what remains."""
+    left = remaining(policies, reading.spent)
+    return Refusal(
+        "budget-exhausted",
+        f"This costs {cost} clips, {left} remain. Send fewer, or ask for a larger plan.",
+        remaining=left,
+        standing=standing(policies, reading),
+    )
+
+
+def limited(policies: Sequence[Policy], reading: Reading, wait_s: float) -> Refusal:
+    """Return the refusal of a rate under which the clips fit after ``wait_s``."""
+    return Refusal(
+        "rate-limited",
+        retry_after_s=wait_s + CLOCK_S,
+        standing=standing(policies, reading),
+    )
+
+
+def oversized(clips: int, burst: int) -> Refusal:
+    """Return the refusal of a batch that no wait would ever let through."""
+    return Refusal(
+        "batch-exceeds-burst",
+        f"The batch holds {clips} clips and the plan's burst is {burst}. Send less.",
+    )
+
+
+def still_running(lease_left_s: float) -> Refusal:
+    """Return the refusal of a key whose lease ends in ``lease_left_s``."""
+    return Refusal("still-running", retry_after_s=lease_left_s + CLOCK_S)
+
+
+def other_bytes() -> Refusal:
+    """Return the refusal of a key that was used for another body."""
+    return Refusal("key-reused")
+
+
+def other_plan() -> Refusal:
+    """Return the refusal of a key paid under another plan: hard labels must not pay for soft."""
+    return Refusal(
+        "key-reused", "This Idempotency-Key was paid under another plan. Take a new one."
+    )
+
+
+def other_model() -> Refusal:
+    """Return the refusal of a replay whose first answer this model cannot give again."""
+    return Refusal(
+        "key-reused", "This Idempotency-Key was answered by another model. Take a new one."
+    )
+
+
+def too_late() -> Refusal:
+    """Return the refusal of an answer whose reservation is gone, or was given another answer."""
+    return Refusal("deadline-passed", retry_after_s=1.0)

@@ -1,0 +1,121 @@
+"""Plans: what is sold. One YAML file a plan, named as the plan is."""
+
+import json
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import ConfigDict, Field, field_validator, model_validator
+
+from shared.config import ConfigError, Frozen, load_yaml, validate
+from shared.contract import LabelMode
+from victim_service.defences import AnyDefenceSpec
+from victim_service.errors import StartError
+from victim_service.ledger.base import (
+    GLOBAL_SUBJECT,
+    Budget,
+    KeyRecord,
+    Policy,
+    Rate,
+    account_subject,
+    key_subject,
+)
+
+RESERVED = ("audit", "admin")
+"""Scopes stand in the place of a plan in keys and entries, so that no plan may be named so."""
+_MODE_FIELDS = {"top_k": "top_k", "rounded": "decimals", "temperature": "temperature"}
+"""The label modes that have a field of their own."""
+
+
+class Plan(Frozen):
+    """Label mode, defences, budget, rate and price of the keys that are issued under it."""
+
+    model_config = ConfigDict(strict=True)  # `budget: false` is no budget of 0
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")
+    label_mode: LabelMode
+    top_k: int | None = Field(default=None, ge=1, le=2**31)
+    """How many probabilities leave, in top_k mode."""
+    decimals: int | None = Field(default=None, ge=1, le=6)
+    """Decimals of a probability, in rounded mode."""
+    temperature: float | None = Field(default=None, ge=0.05, le=100, allow_inf_nan=False)
+    """T of p^(1/T), in temperature mode: above 1 flattens, below 1 sharpens."""
+    defences: tuple[AnyDefenceSpec, ...] = Field(default=(), strict=False)
+    """What is done to the model's probabilities before the label mode, in this order."""
+    budget: int | None = Field(default=None, ge=0, le=2**53)
+    """Clips that a key will ever be granted; None is without limit."""
+    account_budget: int | None = Field(default=None, ge=0, le=2**53)
+    """Clips that all keys of one account together will ever be granted."""
+    rate_per_s: float | None = Field(default=None, ge=1e-6, le=1e6)
+    """Clips a second that a key is granted in the long run; None is without limit."""
+    burst: int | None = Field(default=None, ge=1, le=2**31)
+    """Clips that a key is granted at once, which also bounds a batch."""
+    price_per_clip: float = Field(default=0.0, ge=0, le=1e9, allow_inf_nan=False)
+    headers: Literal["full", "coarse", "none"] = "full"
+    """What answers and refusals tell of what is left. coarse: the budget in tenths, nothing of the
+    rate; none: nothing. ``/v1/account`` always tells all, to those who ask."""
+
+    @field_validator("name")
+    @classmethod
+    def _free(cls, name: str) -> str:
+        if name in RESERVED:
+            raise ValueError("keys of that scope bear this name. Rename the plan")
+        return name
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        for mode, name in _MODE_FIELDS.items():
+            if (self.label_mode == mode) != (getattr(self, name) is not None):
+                raise ValueError(f"{name} goes with label_mode {mode}. Set both, or neither")
+        if (self.rate_per_s is None) != (self.burst is None):
+            raise ValueError("rate_per_s and burst go together. Set both, or neither")
+        return self
+
+    def policies(self, key: KeyRecord, global_budget: int | None) -> tuple[Policy, ...]:
+        """Return what a query of ``key`` must satisfy, all or none; the key's own budget first."""
+        subject = key_subject(key.key_id)
+        limit = self.budget if key.budget is None else key.budget
+        policies: list[Policy] = [
+            Budget(subject, limit),
+            Budget(account_subject(key.account), self.account_budget),
+            Budget(GLOBAL_SUBJECT, global_budget),
+        ]
+        if self.rate_per_s is not None and self.burst is not None:
+            policies.append(Rate(subject, self.rate_per_s, self.burst))
+        return tuple(policies)
+
+
+AUDIT = Plan.model_construct(name="audit", label_mode="soft", headers="none")
+"""What an audit key gets: full probabilities, unmetered, undefended. It cannot be sold."""
+
+
+def read_plan(document: str, origin: str) -> Plan:
+    """Read the JSON that the ledger keeps of a plan; ``origin`` opens every message.
+
+    Raises:
+        ConfigError: it is not a plan of this release.
+    """
+    try:
+        data = json.loads(document)
+    except ValueError as error:
+        raise ConfigError(f"{origin}: not JSON. Put the plan into the ledger again.") from error
+    return validate(data, Plan, origin=origin)
+
+
+def load_plans(folder: Path) -> dict[str, Plan]:
+    """Read every plan in ``folder``.
+
+    Raises:
+        StartError: there is none, one cannot be read, or a file is not named as its plan.
+    """
+    plans: dict[str, Plan] = {}
+    for path in sorted(folder.glob("*.yaml")):
+        try:
+            plan = load_yaml(path, Plan)
+        except ConfigError as error:
+            raise StartError(str(error)) from error
+        if plan.name != path.stem:
+            raise StartError(f"{path}: the plan is named {plan.name!r}. Name file and plan alike.")
+        plans[plan.name] = plan
+    if not plans:
+        raise StartError(f"{folder}: there is no plan here. Name a folder of plan files (*.yaml).")
+    return plans

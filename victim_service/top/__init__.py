@@ -1,0 +1,1 @@
+"""A live view of accounts for the terminal: where it reads, and how it looks."""
