@@ -1,0 +1,1 @@
+"""The laboratory: what only the experimenter may do. Attack code never imports it."""
