@@ -1,0 +1,52 @@
+"""`earshot-attacker list`: every kind that an experiment may name, with its fields."""
+
+from typing import Any, get_args
+
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+from rich.console import Console
+from rich.table import Table
+
+from shared.config import Frozen
+
+
+def list_kinds() -> None:
+    """List sources, samplers, corpora and networks, with their fields and defaults."""
+    console = Console()
+    for title, kinds in tables().items():
+        table = Table("kind", "field", "type", "default", "what it is", title=title)
+        for kind, spec in kinds.items():
+            fields = [(n, f) for n, f in spec.model_fields.items() if n != "kind"]
+            summary = (spec.__doc__ or "").partition("\n")[0]
+            table.add_row(f"[bold]{kind}[/]", "", "", "", summary)
+            for name, field in fields:
+                table.add_row("", name, show_type(field), show_default(field), field.description)
+        console.print(table)
+
+
+def tables() -> dict[str, dict[str, type[Frozen]]]:
+    """Return the package's tables by title; every kind of each is listed."""
+    from attacker.samplers import SAMPLERS
+    from attacker.sources import SOURCES
+    from shared.corpora import CorpusSpec
+    from shared.networks import NETWORKS
+
+    corpora = {s.model_fields["kind"].default: s for s in get_args(get_args(CorpusSpec)[0])}
+    return {
+        "sources": dict(SOURCES),
+        "samplers": dict(SAMPLERS),
+        "corpora": corpora,
+        "networks": dict(NETWORKS),
+    }
+
+
+def show_default(field: FieldInfo) -> str:
+    """Return a field's default, or that it has none."""
+    default: Any = field.get_default(call_default_factory=False)
+    return "required" if default is PydanticUndefined else str(default)
+
+
+def show_type(field: FieldInfo) -> str:
+    """Return a field's type as a YAML author reads it."""
+    kind: Any = field.annotation
+    return kind.__name__ if isinstance(kind, type) else str(kind).replace("typing.", "")

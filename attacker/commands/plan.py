@@ -1,0 +1,118 @@
+"""`earshot-attacker plan`: what a run will cost, before anything is spent."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from attacker.commands.options import (
+    DEFAULT_CACHE,
+    DEFAULT_PATIENCE_S,
+    DEFAULT_URL,
+    Cache,
+    ClassCounts,
+    Device,
+    ExperimentFile,
+    Key,
+    KeyFile,
+    Out,
+    Patience,
+    ProxyRoot,
+    Url,
+    read_key,
+)
+
+if TYPE_CHECKING:
+    from attacker.plan import CampaignForecast, Forecast
+    from attacker.run_folder import RunFolder
+
+
+def plan(
+    experiment: ExperimentFile,
+    url: Url = DEFAULT_URL,
+    key: Key = "",
+    key_file: KeyFile = None,
+    out: Out = None,
+    class_counts: ClassCounts = None,
+    proxy_root: ProxyRoot = None,
+    cache: Cache = DEFAULT_CACHE,
+    device: Device = "auto",
+    patience_s: Patience = DEFAULT_PATIENCE_S,
+) -> None:
+    """Print queries, price, time and disk of an experiment; nothing is spent."""
+    secret = read_key(key, key_file)
+    from attacker.experiment import load_experiment
+    from attacker.live import View
+    from attacker.plan import forecast
+    from attacker.run_folder import RunFolder
+    from shared.runtime import choose_device, tune_process
+
+    tune_process()
+    loaded = load_experiment(experiment, class_counts=class_counts, proxy_root=proxy_root)
+    console = Console()
+    view = View(console)
+    folder = RunFolder(out or Path("runs") / loaded.name)
+    with view.shown():
+        found = forecast(
+            loaded,
+            url,
+            secret,
+            cache,
+            folder=folder,
+            patience_s=patience_s,
+            device=str(choose_device(device)),
+            on_corpus=view.corpus,
+            on_note=view.note,
+        )
+    _show(console, found, folder)
+
+
+def _show(console: Console, found: "Forecast", folder: "RunFolder") -> None:
+    from attacker.live import show_duration
+
+    account = found.account
+    table = Table("campaign", box=box.SIMPLE)
+    for heading in ("queries", "price", "rate, at least", "making", "training", "disk"):
+        table.add_column(heading, justify="right")
+    for row in found.campaigns:
+        table.add_row(row.name, *_cells(row))
+    console.print(table)
+    lines = [
+        f"In all {found.queries:,} queries at {account.price_per_clip:g} each: "
+        f"{found.queries * account.price_per_clip:,.2f}, sent {found.batch_clips} a request.",
+        f"Account {account.account}, plan {account.plan} ({found.card.label_mode} labels): "
+        + (
+            "no budget limit."
+            if account.remaining is None
+            else f"{account.remaining:,} of {account.budget:,} clips left."
+        ),
+        "Training: at most "
+        f"{show_duration(sum(row.training_s for row in found.campaigns))}, measured on this "
+        "machine.",
+        f"Written into {folder.path}: experiment.yaml, run.json, and for each campaign its "
+        "journal, events and surrogates.",
+        "Nothing was spent.",
+    ]
+    if found.missing:
+        lines.insert(
+            2,
+            f"The account is {found.missing:,} clips short: the run will stop when it is "
+            "exhausted, and train on what it bought.",
+        )
+    for line in lines:
+        console.print(line, highlight=False, soft_wrap=True, markup=False)
+
+
+def _cells(row: "CampaignForecast") -> list[str]:
+    from attacker.live import show_duration
+
+    return [
+        f"{row.queries:,}",
+        f"{row.price:,.2f}",
+        show_duration(row.least_s),
+        show_duration(row.making_s),
+        show_duration(row.training_s),
+        f"{row.disk_bytes / 1e6:,.1f} MB",
+    ]

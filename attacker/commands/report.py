@@ -1,0 +1,117 @@
+"""`earshot-attacker report`: measure what was stolen, and write it as one HTML file."""
+
+import os
+import webbrowser
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from attacker.commands.options import DEFAULT_CACHE, DEFAULT_URL, Cache, Key, KeyFile, Url, read_key
+
+if TYPE_CHECKING:
+    from attacker.lab.results import Estimate, Results
+
+AUDIT_KEY_VARIABLE = "EARSHOT_AUDIT_KEY"
+
+RunFolderArgument = Annotated[Path, typer.Argument(help="Run folder.")]
+BundleOption = Annotated[
+    Path, typer.Option(help="Evaluation bundle: `bundle` in the victim's checkpoint folder.")
+]
+AuditKey = Annotated[
+    str, typer.Option(help="API key of the audit scope; better in EARSHOT_AUDIT_KEY or a file.")
+]
+AuditKeyFile = Annotated[Path | None, typer.Option(help="File that holds the audit key.")]
+Open = Annotated[bool, typer.Option("--open", help="Show the report in a browser.")]
+
+
+def report(
+    folder: RunFolderArgument,
+    bundle: BundleOption,
+    url: Url = DEFAULT_URL,
+    audit_key: AuditKey = "",
+    audit_key_file: AuditKeyFile = None,
+    key: Key = "",
+    key_file: KeyFile = None,
+    cache: Cache = DEFAULT_CACHE,
+    open_: Open = False,
+) -> None:
+    """Score every surrogate of a run on the victim's test split, and write the report.
+
+    The victim labels the test split once, under the audit key. With the key that paid (--key,
+    --key-file or EARSHOT_KEY), the report also compares the server's ledger with the journal.
+    """
+    audit = _optional_key(audit_key, audit_key_file, AUDIT_KEY_VARIABLE)
+    query = _optional_key(key, key_file, "EARSHOT_KEY")
+    path = write_report(
+        folder, bundle, url=url, audit_key=audit, query_key=query, cache=cache, console=Console()
+    )
+    if open_:
+        webbrowser.open(path.resolve().as_uri())
+
+
+def write_report(
+    folder: Path,
+    bundle: Path,
+    *,
+    url: str,
+    audit_key: str | None,
+    query_key: str | None = None,
+    cache: Path = DEFAULT_CACHE,
+    console: Console,
+) -> Path:
+    """Measure the run in ``folder``, print the table, and return the path of the report.
+
+    Raises:
+        EarshotError: the run, the bundle, the victim or a key does not serve.
+    """
+    from attacker.lab.measure import Measurement
+    from shared.runtime import tune_process
+
+    tune_process()
+    measurement = Measurement(folder, bundle, url, audit_key, query_key, cache)
+    with console.status("measuring") as status:
+        results, path = measurement.carry_out(lambda text: status.update(text))
+    show(results, console)
+    console.print(f"Report: {path}", highlight=False, soft_wrap=True, markup=False)
+    return path
+
+
+def show(results: "Results", console: Console) -> None:
+    """Print the results as a table, and what they say in words."""
+    from attacker.lab.report.words import headline, percent, stop_notes
+
+    title = f"{results.run}: {results.victim.test_clips:,} test clips, 95 % intervals"
+    table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    table.add_column("campaign", overflow="fold")
+    for heading in ("queries", "volume", "coverage", "accuracy, %", "fidelity, %", "KL"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_row("victim", "", "", "", _cell(results.victim.accuracy), "", "")
+    for campaign in results.campaigns:
+        for mark in campaign.marks:
+            table.add_row(
+                campaign.name,
+                f"{mark.queries:,}",
+                f"{mark.volume:,}",
+                percent(mark.coverage),
+                _cell(mark.accuracy),
+                _cell(mark.fidelity),
+                f"{mark.kl_nats.value:.2f}",
+            )
+    console.print(table)
+    said = headline(results)
+    for text in (said.finding, said.verdict, *stop_notes(results)):
+        console.print(text, highlight=False, markup=False)
+
+
+def _cell(estimate: "Estimate") -> str:
+    low, high = 100 * estimate.low, 100 * estimate.high
+    return f"{100 * estimate.value:.1f} [dim]({low:.1f}-{high:.1f})[/]"
+
+
+def _optional_key(key: str, key_file: Path | None, variable: str) -> str | None:
+    if not (key or key_file or os.environ.get(variable)):
+        return None
+    return read_key(key or os.environ.get(variable, ""), key_file)

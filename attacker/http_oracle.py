@@ -1,0 +1,256 @@
+"""The victim over HTTP: the only file that knows httpx."""
+
+import asyncio
+import ipaddress
+import time
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from types import TracebackType
+from typing import Self, TypeVar
+from urllib.parse import urlsplit
+
+import httpx
+import numpy as np
+import stamina
+from pydantic import ValidationError
+
+from attacker.errors import (
+    BadAnswer,
+    ExperimentError,
+    OracleError,
+    RateLimited,
+    Refusal,
+    UnknownAnswer,
+    VictimUnreachable,
+    refusal_of,
+)
+from attacker.oracle import OnEvent, check_answers
+from shared.audio import AudioError, from_npy, to_npy
+from shared.contract import (
+    ACCOUNT_PATH,
+    CLASSIFY_PATH,
+    IDEMPOTENCY_HEADER,
+    MODEL_PATH,
+    NPY_MEDIA_TYPE,
+    RETRY_AFTER_HEADER,
+    AccountStatus,
+    ModelCard,
+    ProblemDocument,
+    WireModel,
+)
+from shared.errors import PROBLEM_MEDIA_TYPE
+
+stamina.instrumentation.set_on_retry_hooks([])  # ``on_event`` tells of retries, not the log
+
+PATIENCE_S = 120.0
+"""How long one request is tried again before the victim counts as unreachable."""
+FIRST_CONTACT_S = 5.0
+"""The same for the first question to a victim: one that is not up should be said at once."""
+_CONNECT_S, _ANSWER_S = 5.0, 60.0
+_HEADROOM_BYTES = 4096
+_GATEWAY_FAILURES = (502, 503, 504)
+START_COMMAND = "earshot-victim serve CHECKPOINT --ledger sqlite:///runs/ledger.sqlite"
+
+DocumentT = TypeVar("DocumentT", bound=WireModel)
+
+
+class HttpOracle:
+    """A victim service at a URL, asked under one API key.
+
+    Requests are tried again, under the same idempotency key, where the problem allows it or the
+    connection broke, for up to ``patience_s``; waiting for the rate limit is not counted, since
+    that is the plan at work. The key appears in no message, event or repr.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        key: str,
+        *,
+        patience_s: float = PATIENCE_S,
+        connections: int = 8,
+        on_event: OnEvent | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
+            raise ExperimentError(f"{url!r} is no address. Write it as http://127.0.0.1:8765.")
+        self.url = url.rstrip("/")
+        self.patience_s = patience_s
+        self.on_event: OnEvent = on_event or (lambda name, facts: None)
+        self._card: ModelCard | None = None
+        self._client = httpx.AsyncClient(
+            base_url=self.url,
+            headers={"Authorization": f"Bearer {key}"},
+            timeout=httpx.Timeout(_ANSWER_S, connect=_CONNECT_S),
+            limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
+            trust_env=not _is_loopback(self.url),  # a proxy cannot reach this machine's loopback
+            verify=self.url.startswith("https:"),  # loading certificates for http takes 0.1 s
+            transport=transport,
+        )
+
+    def __repr__(self) -> str:
+        return f"HttpOracle({self.url!r})"
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """End all connections."""
+        await self._client.aclose()
+
+    async def card(self) -> ModelCard:
+        """Return what the victim says of itself; asked once.
+
+        Raises:
+            VictimUnreachable: nobody answers; the message says where it looked.
+            OracleError: the key was refused, or this is no Earshot victim.
+        """
+        if self._card is None:
+            patience_s = min(self.patience_s, FIRST_CONTACT_S)
+            self._card = await self._document(MODEL_PATH, ModelCard, patience_s)
+        return self._card
+
+    async def account(self) -> AccountStatus:
+        """Return what the key's account may still spend."""
+        return await self._document(ACCOUNT_PATH, AccountStatus, self.patience_s)
+
+    async def classify(self, clips: np.ndarray, key: str) -> np.ndarray:
+        """Buy answers to ``clips`` (B, T) int16 under idempotency key ``key``; see Oracle."""
+        card = await self.card()
+        request = self._client.build_request(
+            "POST",
+            CLASSIFY_PATH,
+            content=to_npy(clips),
+            headers={
+                "Content-Type": NPY_MEDIA_TYPE,
+                "Accept": NPY_MEDIA_TYPE,
+                IDEMPOTENCY_HEADER: key,
+            },
+        )
+        response = await self._send(request, self.patience_s)
+        largest = len(clips) * len(card.labels) * 8 + _HEADROOM_BYTES
+        try:
+            answers = from_npy(response.content, max_bytes=largest)
+        except AudioError as error:
+            raise BadAnswer(
+                f"the victim's answer is not the npy array that was asked for ({error}). Check "
+                "that the URL is that of an Earshot victim, then resume."
+            ) from error
+        return check_answers(answers, clips=len(clips), card=card)
+
+    async def _document(self, path: str, kind: type[DocumentT], patience_s: float) -> DocumentT:
+        response = await self._send(self._client.build_request("GET", path), patience_s)
+        try:
+            return kind.model_validate_json(response.content)
+        except ValidationError as error:
+            raise self._unknown(response) from error
+
+    async def _send(self, request: httpx.Request, patience_s: float) -> httpx.Response:
+        while True:
+            try:
+                return await self._retry(request, patience_s)
+            except RateLimited as refusal:
+                self.on_event("retry", {"because": refusal.code})
+                await asyncio.sleep(max(refusal.retry_after_s or 1.0, 0.05))
+
+    async def _retry(self, request: httpx.Request, patience_s: float) -> httpx.Response:
+        ends = time.monotonic() + patience_s
+
+        def wait_s(error: Exception) -> float | bool:
+            return self._wait_s(error, ends - time.monotonic())
+
+        attempts = stamina.retry_context(
+            on=wait_s,
+            attempts=None,
+            timeout=patience_s,
+            wait_initial=0.1,
+            wait_max=5.0,
+            wait_jitter=0.25,
+        )
+        try:
+            async for attempt in attempts:
+                with attempt:
+                    return await self._once(request)
+        except httpx.TransportError as error:
+            raise VictimUnreachable(
+                f"no victim answers at {self.url} ({type(error).__name__}, tried for "
+                f"{patience_s:.0f} s). Start one with `{START_COMMAND}`, or give its address "
+                "with --url."
+            ) from error
+        raise OracleError("unreachable: retries ended without a result. Report this bug.")
+
+    def _wait_s(self, error: Exception, left_s: float) -> float | bool:
+        """Say whether to try again after ``error``, and after how many seconds if that is known."""
+        if isinstance(error, httpx.TransportError):
+            self.on_event("retry", {"because": type(error).__name__})
+            return left_s > 0
+        if not isinstance(error, Refusal) or isinstance(error, RateLimited):
+            return False
+        again = error.problem.retryable and left_s > 0
+        if again:
+            self.on_event("retry", {"because": error.code})
+        if again and error.retry_after_s is not None:
+            return min(max(error.retry_after_s, 0.05), left_s)
+        return again
+
+    async def _once(self, request: httpx.Request) -> httpx.Response:
+        response = await self._client.send(request)
+        if response.status_code == httpx.codes.OK:
+            return response
+        if response.status_code in _GATEWAY_FAILURES and not _is_problem(response):
+            raise httpx.ProxyError(f"a gateway answered {response.status_code}")
+        error = self._error(response)
+        if isinstance(error, Refusal):
+            facts = {"code": error.code, "detail": error.detail}
+            self.on_event("refusal", {**facts, "retry_after_s": error.retry_after_s})
+        raise error
+
+    def _error(self, response: httpx.Response) -> OracleError:
+        if not _is_problem(response):
+            return self._unknown(response)
+        try:
+            document = ProblemDocument.model_validate_json(response.content)
+        except ValidationError:
+            return self._unknown(response)
+        return refusal_of(document, _seconds(response.headers.get(RETRY_AFTER_HEADER)))
+
+    def _unknown(self, response: httpx.Response) -> UnknownAnswer:
+        return UnknownAnswer(
+            f"{response.request.url} answered {response.status_code} in a way that no Earshot "
+            "victim does. Give the victim's own address with --url."
+        )
+
+
+def _is_problem(response: httpx.Response) -> bool:
+    media_type: str = response.headers.get("Content-Type", "")
+    return media_type.partition(";")[0] == PROBLEM_MEDIA_TYPE
+
+
+def _seconds(header: str | None) -> float | None:
+    """Read Retry-After, which is a number of seconds or a date."""
+    if header is None:
+        return None
+    try:
+        return max(0.0, float(header))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, (parsedate_to_datetime(header) - datetime.now(UTC)).total_seconds())
+    except (ValueError, TypeError):
+        return None
+
+
+def _is_loopback(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,379 @@
+"""The attacker's truth: every batch is on disk before it goes over the wire.
+
+A batch is PLANNED (its idempotency key and the hash of its bytes are on disk), then ANSWERED (the
+victim's answers are), then OBSERVED (the sampler has decided, in query order). A crash between any
+two steps loses nothing: PLANNED batches are sent again under the same key and cost nothing twice.
+Clips are never stored: their query index makes them again.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import sqlite3
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from attacker.errors import JournalError, JournalLocked, JournalMismatch
+
+JOURNAL_NAME = "journal.sqlite"
+LOCK_NAME = "journal.lock"
+PLANNED, ANSWERED, OBSERVED = "PLANNED", "ANSWERED", "OBSERVED"
+
+_SCHEMA = """
+CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE batches (
+    number INTEGER PRIMARY KEY,
+    iteration INTEGER NOT NULL,
+    first_index INTEGER NOT NULL,
+    clips INTEGER NOT NULL,
+    key TEXT NOT NULL UNIQUE,
+    payload_sha256 TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('PLANNED', 'ANSWERED', 'OBSERVED')),
+    answers BLOB,
+    planned_at REAL NOT NULL,
+    answered_at REAL
+);
+CREATE INDEX batches_by_state ON batches (state);
+CREATE TABLE clips (
+    position INTEGER PRIMARY KEY,  -- how many clips were bought before this one
+    query_index INTEGER NOT NULL UNIQUE,
+    batch INTEGER NOT NULL REFERENCES batches (number),
+    label INTEGER NOT NULL,
+    kept INTEGER NOT NULL
+);
+CREATE VIEW transfer_set AS
+    SELECT position, query_index, batch, label FROM clips WHERE kept = 1 ORDER BY position;
+"""
+_COLUMNS = "number, iteration, first_index, clips, key, payload_sha256"
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Clips that are sent together: the queries from ``first_index`` on."""
+
+    number: int
+    iteration: int
+    first_index: int
+    clips: int
+    key: str
+    """Idempotency key."""
+    payload_sha256: str
+    """sha256 of the clips' int16 samples."""
+
+    @property
+    def indices(self) -> np.ndarray:
+        """Query indices (B,)."""
+        return np.arange(self.first_index, self.first_index + self.clips)
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How far a campaign is, in clips."""
+
+    planned: int
+    """Clips of all batches, whatever became of them."""
+    answered: int
+    observed: int
+    kept: int
+    labels_seen: int
+    iteration: int
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Observed clips in the order in which they were bought; row p is the p-th bought clip."""
+
+    indices: np.ndarray
+    """(N,) int64: query index, which makes the clip again."""
+    labels: np.ndarray
+    """(N,) int64: the victim's most probable label."""
+    kept: np.ndarray
+    """(N,) bool: whether the sampler kept it; the kept rows are the transfer set."""
+    answers: np.ndarray
+    """(N, K) float32 as released (zeros where withheld), or (N,) int64 in hard mode."""
+
+    def first(self, mark: int) -> "Rows":
+        """Return the first ``mark`` bought clips."""
+        return Rows(self.indices[:mark], self.labels[:mark], self.kept[:mark], self.answers[:mark])
+
+    def transfer_sha256(self) -> str:
+        """Return the identity of the transfer set: its indices, labels and answers."""
+        digest = hashlib.sha256()
+        for part in (self.indices, self.labels, self.answers):
+            digest.update(np.ascontiguousarray(part[self.kept]).tobytes())
+        return digest.hexdigest()
+
+
+class Journal:
+    """The journal of one campaign, in its folder."""
+
+    def __init__(self, connection: sqlite3.Connection, folder: Path, lock: int | None) -> None:
+        self._db = connection
+        self._lock = lock
+        self.folder = folder
+        self.identity: dict[str, Any] = json.loads(self._meta("identity") or "{}")
+        self.campaign_id = self._meta("campaign_id") or ""
+        self._counts, self._seen = self._ask_counts()
+
+    @classmethod
+    def open(cls, folder: Path, identity: Mapping[str, Any]) -> "Journal":
+        """Open the journal in ``folder`` for writing, or begin it.
+
+        ``identity`` is JSON data that says what the campaign buys, of whom, made from what;
+        ``n_classes`` and ``label_mode`` in it say how answers are stored.
+
+        Raises:
+            JournalLocked: another process is writing it.
+            JournalMismatch: it was begun with another identity.
+            JournalError: the file is not a journal.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = _lock(folder / LOCK_NAME)
+        try:
+            connection = sqlite3.connect(folder / JOURNAL_NAME, isolation_level=None)
+            with _sqlite_errors(folder):
+                connection.execute("PRAGMA journal_mode=WAL")
+                connection.execute("PRAGMA synchronous=FULL")
+                _begin(connection, identity)
+                journal = cls(connection, folder, lock)
+            _demand_same(journal.identity, json.loads(json.dumps(identity)), folder)
+        except BaseException:
+            os.close(lock)
+            raise
+        return journal
+
+    @classmethod
+    def demand_same(cls, folder: Path, identity: Mapping[str, Any]) -> None:
+        """Compare a journal that may be in ``folder`` with ``identity``, and change nothing.
+
+        Raises:
+            JournalMismatch: it was begun with another identity.
+            JournalError: the file is not a journal.
+        """
+        if (folder / JOURNAL_NAME).is_file():
+            journal = cls.read(folder)
+            try:
+                _demand_same(journal.identity, json.loads(json.dumps(identity)), folder)
+            finally:
+                journal.close()
+
+    @classmethod
+    def read(cls, folder: Path) -> "Journal":
+        """Open the journal in ``folder`` for reading, also while a campaign writes it.
+
+        Raises:
+            JournalError: there is none, or the file is not a journal.
+        """
+        path = folder / JOURNAL_NAME
+        if not path.is_file():
+            raise JournalError(
+                f"{path}: no journal. Name a run folder that `earshot-attacker run` began."
+            )
+        with _sqlite_errors(folder):
+            # Not mode=ro: a reader must be able to recover the log that a killed writer left.
+            connection = sqlite3.connect(f"file:{path}?mode=rw", uri=True, isolation_level=None)
+            connection.execute("PRAGMA query_only=ON")
+            return cls(connection, folder, None)
+
+    def close(self) -> None:
+        """Close the file and let others write it."""
+        self._db.close()
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    # ------------------------------------------------------------------------------- writing
+
+    def plan(self, *, iteration: int, first_index: int, clips: int, payload_sha256: str) -> Batch:
+        """Put a new batch on disk, before anything is sent, and return it with its key."""
+        number = int(self._one("SELECT COALESCE(MAX(number), -1) + 1 FROM batches"))
+        key = f"{self.campaign_id}-{number}"
+        batch = Batch(number, iteration, first_index, clips, key, payload_sha256)
+        with self._db:
+            self._db.execute(
+                f"INSERT INTO batches ({_COLUMNS}, state, planned_at) "  # noqa: S608
+                f"VALUES (?, ?, ?, ?, ?, ?, '{PLANNED}', ?)",
+                (number, iteration, first_index, clips, key, payload_sha256, time.time()),
+            )
+        self._count(planned=clips, iteration=iteration - self.counts().iteration)
+        return batch
+
+    def answer(self, batch: Batch, answers: np.ndarray) -> None:
+        """Put the victim's answers to ``batch`` on disk: (B, K) float32, or (B,) int64 (hard)."""
+        data = np.ascontiguousarray(answers, dtype=self._dtype).tobytes()
+        with self._db:
+            changed = self._db.execute(
+                "UPDATE batches SET state = ?, answers = ?, answered_at = ? "
+                "WHERE number = ? AND state = ?",
+                (ANSWERED, data, time.time(), batch.number, PLANNED),
+            ).rowcount
+        if changed != 1:
+            raise JournalError(f"batch {batch.number} is not awaiting an answer. Report this bug.")
+        self._count(answered=batch.clips)
+
+    def observe(self, batch: Batch, labels: np.ndarray, keep: np.ndarray) -> None:
+        """Put the sampler's decisions (B,) on an answered ``batch`` on disk."""
+        position = self.counts().observed
+        rows = [
+            (position + row, batch.first_index + row, batch.number, int(label), int(kept))
+            for row, (label, kept) in enumerate(zip(labels, keep, strict=True))
+        ]
+        self._db.execute("BEGIN IMMEDIATE")
+        with self._db:
+            self._db.executemany("INSERT INTO clips VALUES (?, ?, ?, ?, ?)", rows)
+            self._db.execute(
+                "UPDATE batches SET state = ? WHERE number = ?", (OBSERVED, batch.number)
+            )
+        self._seen.update(int(label) for label in labels)
+        self._count(observed=batch.clips, kept=int(np.sum(keep)))
+
+    def end(self, reason: str | None) -> None:
+        """Note why the campaign ended; None while it goes on."""
+        with self._db:
+            self._db.execute("INSERT OR REPLACE INTO meta VALUES ('ended', ?)", (reason or "",))
+
+    # ------------------------------------------------------------------------------- reading
+
+    @property
+    def ended(self) -> str | None:
+        """Why the campaign ended, or None."""
+        return self._meta("ended") or None
+
+    def batches(self, state: str) -> list[Batch]:
+        """Return the batches in ``state``, in query order."""
+        query = f"SELECT {_COLUMNS} FROM batches WHERE state = ? ORDER BY first_index"  # noqa: S608
+        return [Batch(*row) for row in self._db.execute(query, (state,))]
+
+    def answers(self, batch: Batch) -> np.ndarray:
+        """Return the answers to ``batch``: (B, K) float32, or (B,) int64 in hard mode."""
+        data = self._one("SELECT answers FROM batches WHERE number = ?", batch.number)
+        return self._decode(data)
+
+    def next_index(self) -> int:
+        """Return the first query index that was never planned; there are no gaps before it."""
+        return self.counts().planned
+
+    def observed_labels(self) -> np.ndarray:
+        """Return the labels (N,) of all observed clips, in the order of observation."""
+        rows = self._db.execute("SELECT label FROM clips ORDER BY position").fetchall()
+        return np.array([label for (label,) in rows], dtype=np.int64)
+
+    def counts(self) -> Counts:
+        """Return how far the campaign is.
+
+        A writer counts along, since asking the file anew would cost more with every batch.
+        """
+        if self._lock is None:
+            self._counts, self._seen = self._ask_counts()
+        return replace(self._counts, labels_seen=len(self._seen))
+
+    def _count(self, **more: int) -> None:
+        counts = self._counts
+        self._counts = replace(counts, **{k: getattr(counts, k) + n for k, n in more.items()})
+
+    def _ask_counts(self) -> tuple[Counts, set[int]]:
+        planned, answered, iteration = self._db.execute(
+            "SELECT COALESCE(SUM(clips), 0), COALESCE(SUM(clips) FILTER (WHERE state <> ?), 0), "
+            "COALESCE(MAX(iteration), 0) FROM batches",
+            (PLANNED,),
+        ).fetchone()
+        observed, kept = self._db.execute(
+            "SELECT COUNT(*), COALESCE(SUM(kept), 0) FROM clips"
+        ).fetchone()
+        seen = {label for (label,) in self._db.execute("SELECT DISTINCT label FROM clips")}
+        return Counts(planned, answered, observed, kept, len(seen), iteration), seen
+
+    def rows(self, mark: int | None = None) -> Rows:
+        """Return the first ``mark`` observed clips (all of them by default) with their answers."""
+        limit = -1 if mark is None else mark
+        query = "SELECT query_index, batch, label, kept FROM clips ORDER BY position LIMIT ?"
+        table = np.array(self._db.execute(query, (limit,)).fetchall(), dtype=np.int64)
+        table = table.reshape(-1, 4)
+        width = (self.identity["n_classes"],) if self._dtype == np.float32 else ()
+        answers = np.zeros((len(table), *width), dtype=self._dtype)
+        edges = [row for row in range(1, len(table)) if table[row, 1] != table[row - 1, 1]]
+        for start, end in pairwise([0, *edges, len(table)] if len(table) else []):
+            data = self._one("SELECT answers FROM batches WHERE number = ?", int(table[start, 1]))
+            answers[start:end] = self._decode(data)[: end - start]
+        return Rows(table[:, 0], table[:, 2], table[:, 3].astype(bool), answers)
+
+    @property
+    def _dtype(self) -> type[np.float32] | type[np.int64]:
+        return np.int64 if self.identity["label_mode"] == "hard" else np.float32
+
+    def _decode(self, data: bytes) -> np.ndarray:
+        flat: np.ndarray = np.frombuffer(data, dtype=self._dtype)
+        return flat.reshape(-1, self.identity["n_classes"]) if self._dtype == np.float32 else flat
+
+    def _one(self, query: str, *values: Any) -> Any:
+        return self._db.execute(query, values).fetchone()[0]
+
+    def _meta(self, name: str) -> str | None:
+        row = self._db.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
+        return None if row is None else str(row[0])
+
+
+def _begin(connection: sqlite3.Connection, identity: Mapping[str, Any]) -> None:
+    """Write the schema and the identity in one transaction, unless they are there."""
+    if connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0]:
+        return
+    connection.execute("BEGIN EXCLUSIVE")
+    with connection:
+        for statement in _SCHEMA.split(";\n"):
+            connection.execute(statement)
+        rows = [
+            ("identity", json.dumps(identity, sort_keys=True)),
+            ("campaign_id", uuid.uuid4().hex),
+        ]
+        connection.executemany("INSERT INTO meta VALUES (?, ?)", rows)
+
+
+@contextmanager
+def _sqlite_errors(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise JournalError(
+            f"{folder / JOURNAL_NAME}: not a journal that can be read ({error}). Name another "
+            "folder, or restore this one from a copy."
+        ) from error
+
+
+def _lock(path: Path) -> int:
+    """Take the lock that ends with this process, however it ends."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        holder = os.read(descriptor, 32).decode("ascii", "replace").strip() or "unknown"
+        os.close(descriptor)
+        raise JournalLocked(
+            f"{path.parent}: another attacker (process {holder}) is writing this journal. Wait for "
+            "it to end, or choose another folder with --out."
+        ) from error
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+    return descriptor
+
+
+def _demand_same(found: Mapping[str, Any], wanted: Mapping[str, Any], folder: Path) -> None:
+    names = sorted(set(found) | set(wanted))
+    differ = [name for name in names if found.get(name) != wanted.get(name)]
+    if differ:
+        details = "; ".join(
+            f"{name}: {found.get(name)!r} in the journal, {wanted.get(name)!r} now"
+            for name in differ
+        )
+        raise JournalMismatch(
+            f"{folder / JOURNAL_NAME} belongs to another campaign ({details}). Choose another "
+            f"folder with --out, or remove {folder} to start anew and pay again."
+        )

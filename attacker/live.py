@@ -1,0 +1,108 @@
+"""What people see while clips are bought and surrogates are trained."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+
+from attacker.campaign import Progress as CampaignProgress
+
+_PLAIN_EVERY_S = 5.0
+
+
+class View:
+    """Bars on a terminal; plain lines, a few a minute, where the output goes elsewhere."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self._bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[facts]}"),
+            console=console,
+        )
+        self._tasks: dict[str, TaskID] = {}
+        self._spoken: dict[str, tuple[float, int]] = {}
+
+    @contextmanager
+    def shown(self) -> Iterator["View"]:
+        """Show the bars for as long as the context lasts."""
+        if self.console.is_terminal:
+            with Live(self._bars, console=self.console, refresh_per_second=8):
+                yield self
+        else:
+            yield self
+
+    def note(self, text: str) -> None:
+        """Say a sentence above the bars."""
+        self.console.print(text, highlight=False, soft_wrap=True, markup=False)
+
+    def step(self, name: str, done: int, total: int, facts: str = "") -> None:
+        """Say that ``done`` of ``total`` units of ``name`` are done."""
+        if self.console.is_terminal:
+            if name not in self._tasks:
+                self._tasks[name] = self._bars.add_task(name, total=total, facts=facts)
+            self._bars.update(self._tasks[name], completed=done, total=total, facts=facts)
+            return
+        now = time.monotonic()
+        at, shown = self._spoken.get(name, (0.0, -1))
+        if (done >= total and shown < total) or now - at >= _PLAIN_EVERY_S:
+            self._spoken[name] = (now, done)
+            self.note(f"{name}: {done:,} of {total:,}  {facts}".rstrip())
+
+    def corpus(self, what: str, done: int, total: int) -> None:
+        """Show the making or decoding of a corpus."""
+        self.step(what, done, total)
+
+
+class CampaignView:
+    """The listener of one campaign."""
+
+    def __init__(self, view: View, name: str, n_classes: int) -> None:
+        self.view = view
+        self.name = name
+        self.n_classes = n_classes
+        self.refusals = 0
+        self.retries = 0
+
+    def counting(self, on_event: Callable[[str, dict[str, Any]], None]) -> Any:
+        """Return ``on_event`` with refusals and retries counted here as well."""
+
+        def event(kind: str, facts: dict[str, Any]) -> None:
+            self.refusals += kind == "refusal"
+            self.retries += kind == "retry"
+            on_event(kind, facts)
+
+        return event
+
+    def progress(self, progress: CampaignProgress) -> None:
+        """Show the state after an observed batch."""
+        counts, rate = progress.counts, progress.clips_per_s
+        left_s = (progress.budget - counts.observed) / rate if rate > 0 else 0.0
+        facts = [
+            f"iteration {counts.iteration}/{progress.iterations}",
+            f"{rate:,.0f} clips/s",
+            f"volume {counts.kept:,}",
+            f"coverage {counts.labels_seen}/{self.n_classes}",
+            f"refusals {self.refusals}",
+            f"ETA {show_duration(left_s)}",
+        ]
+        self.view.step(self.name, counts.observed, progress.budget, " · ".join(facts))
+
+    def note(self, text: str) -> None:
+        """Say a sentence about the campaign."""
+        self.view.note(f"{self.name}: {text}")
+
+
+def show_duration(seconds: float) -> str:
+    """Return ``seconds`` as people say it: 8 s, 3 min 20 s, 2 h 5 min, 3 d 4 h."""
+    whole = max(0, round(seconds))
+    for size, unit, small, small_unit in ((86400, "d", 3600, "h"), (3600, "h", 60, "min")):
+        if whole >= size:
+            return f"{whole // size} {unit} {whole % size // small} {small_unit}"
+    return f"{whole // 60} min {whole % 60} s" if whole >= 60 else f"{whole} s"

@@ -1,0 +1,70 @@
+"""The victim as the attacker sees it."""
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+
+from attacker.errors import BadAnswer
+from shared.contract import AccountStatus, ModelCard
+
+OnEvent = Callable[[str, dict[str, Any]], None]
+"""Called as (``refusal`` or ``retry``, what is known of it) for everything but an answer."""
+
+
+class Oracle(Protocol):
+    """Anything that labels clips: the service over HTTP, or a function in a test."""
+
+    async def card(self) -> ModelCard:
+        """Return what the victim says of itself."""
+        ...
+
+    async def account(self) -> AccountStatus:
+        """Return what the key's account may still spend."""
+        ...
+
+    async def classify(self, clips: np.ndarray, key: str) -> np.ndarray:
+        """Buy answers to ``clips`` (B, T) int16 under idempotency key ``key``.
+
+        Returns (B, K) float32 probabilities, zero where withheld, or (B,) int64 labels in hard
+        mode.
+
+        Raises:
+            OracleError: the victim refused, or could not be reached.
+        """
+        ...
+
+    async def close(self) -> None:
+        """End all connections."""
+        ...
+
+
+def labels_of(answers: np.ndarray) -> np.ndarray:
+    """Return the most probable label (B,) of answers (B, K), or hard answers (B,) themselves."""
+    labels: np.ndarray = answers if answers.ndim == 1 else answers.argmax(axis=1)
+    return labels.astype(np.int64)
+
+
+def check_answers(answers: np.ndarray, *, clips: int, card: ModelCard) -> np.ndarray:
+    """Return ``answers`` in the type that their label mode has.
+
+    Raises:
+        BadAnswer: wrong shape or type, NaN, a probability outside [0, 1], or an unknown label.
+    """
+    advice = "Nothing of it was used. Check the victim's version, then resume."
+    k = len(card.labels)
+    if card.label_mode == "hard":
+        if answers.shape != (clips,) or answers.dtype.kind != "i":
+            found = f"{answers.dtype} {answers.shape}"
+            raise BadAnswer(f"the victim answered {found}, not {clips} labels. {advice}")
+        if answers.min() < 0 or answers.max() >= k:
+            raise BadAnswer(f"the victim answered a label outside [0, {k}). {advice}")
+        return answers.astype(np.int64)
+    if answers.shape != (clips, k) or answers.dtype.kind != "f":
+        found = f"{answers.dtype} {answers.shape}"
+        raise BadAnswer(f"the victim answered {found}, not ({clips}, {k}) floats. {advice}")
+    if not np.isfinite(answers).all() or answers.min() < 0 or answers.max() > 1 + 1e-4:
+        raise BadAnswer(f"the victim answered values that are no probabilities. {advice}")
+    if (answers.max(axis=1) <= 0).any():
+        raise BadAnswer(f"the victim answered a clip with nothing but zeros. {advice}")
+    return answers.astype(np.float32)
