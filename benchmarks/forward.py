@@ -1,0 +1,70 @@
+"""Measure the network's own batched forward rate, in one process: the limit of any service.
+
+Asked by a line of seconds, it answers ``{"plain": clips/s, "folded": clips/s}`` of the best batch
+size, so that a caller can interleave it with other work.
+"""
+
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from benchmarks.support.worker import answer
+from shared.networks import KnaggCNNSpec
+from shared.runtime import available_processors, tune_process
+from victim_service.cpu_form import fold_batch_norms
+
+SAMPLES, SPEAKERS = 4096, 20
+BATCHES = (8, 16, 32, 64, 128)
+
+
+def rate(network: torch.nn.Module, batch: int, seconds: float) -> float:
+    """Return the clips/s of ``network`` at one batch size, over about ``seconds``."""
+    clips = torch.from_numpy(np.random.default_rng(0).normal(0, 0.1, (batch, SAMPLES)))
+    clips = clips.float()
+    with torch.inference_mode():
+        network(clips).softmax(1)
+        done, started = 0, time.perf_counter()
+        while time.perf_counter() - started < seconds:
+            network(clips).softmax(1)
+            done += batch
+        return done / (time.perf_counter() - started)
+
+
+def main() -> None:
+    """Answer every line of standard input with one measurement."""
+    tune_process(available_processors())
+    plain = KnaggCNNSpec(filters=32, embedding=64).build(SPEAKERS).eval()
+    folded = KnaggCNNSpec(filters=32, embedding=64).build(SPEAKERS).eval()
+    fold_batch_norms(folded)
+    networks = {"plain": plain, "folded": folded}
+    best = {
+        name: max((rate(network, size, 0.7), size) for size in BATCHES)[1]
+        for name, network in networks.items()
+    }
+    answer(
+        lambda seconds: {
+            name: rate(network, best[name], seconds) for name, network in networks.items()
+        }
+    )
+
+
+def save_victim(folder: Path) -> None:
+    """Write a ``desk`` victim with random weights: what it answers does not matter here."""
+    from shared import checkpoint
+
+    torch.manual_seed(0)
+    spec = KnaggCNNSpec(filters=32, embedding=64)
+    card = {
+        "kind": "victim",
+        "network": spec.model_dump(),
+        "labels": [f"speaker-{number}" for number in range(SPEAKERS)],
+        "sample_rate_hz": 4000,
+        "clip_samples": SAMPLES,
+    }
+    checkpoint.save(folder, spec.build(SPEAKERS).state_dict(), card)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""What the measurements share: a lean client, servers to measure, and how figures are told."""
