@@ -1,0 +1,192 @@
+"""The ledger as one would explain it: dictionaries, no clock, no concurrency, nothing to fail.
+
+A rate in this world refills by less than a clip in a lifetime (``SLOW``) or never runs dry
+(``FAST``), and a lease is over at once or never, so that no moment matters.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Literal
+
+from victim_service.ledger.base import (
+    GLOBAL_SUBJECT,
+    Budget,
+    Grant,
+    Query,
+    Rate,
+    Standing,
+    account_subject,
+    key_subject,
+)
+
+SLOW = 2.0**-20
+"""Clips a second; a power of two, so that sums of its waits are exact."""
+FAST = 1e6
+
+State = Literal["running", "committed", "released"]
+Line = tuple[str, str, str, str, int, str, int, int]
+"""kind, account, key id, plan, plan version, idempotency key, clips, delta."""
+
+
+@dataclass
+class Kept:
+    """An idempotency record."""
+
+    query: Query
+    """As it was first reserved; its key pays."""
+    version: int
+    defence: str
+    model: str
+    state: State
+    holder: str
+    over: bool
+    """Whether the lease is."""
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What a grant must say, apart from its token."""
+
+    charged: int
+    replayed: bool
+    standing: Standing
+    version: int
+    defence: str
+
+
+@dataclass
+class LedgerModel:
+    """What was kept."""
+
+    kept: dict[tuple[str, str], Kept] = field(default_factory=dict)
+    spent: Counter[str] = field(default_factory=Counter)
+    paced: Counter[str] = field(default_factory=Counter)
+    states: dict[str, str] = field(default_factory=dict)
+    lines: list[Line] = field(default_factory=list)
+
+    def judge(self, query: Query) -> str | Expected:
+        """Return the code of the refusal, or the grant; nothing changes."""
+        record = self.kept.get((query.account, query.idempotency))
+        state = "released" if record is None else record.state
+        if record is not None:
+            if (record.query.payload, record.query.clips) != (query.payload, query.clips):
+                return "key-reused"
+            if state != "released" and record.query.plan != query.plan:
+                return "key-reused"
+            if state == "committed" and record.model != query.model:
+                return "key-reused"
+            if state == "running" and not record.over:
+                return "still-running"
+        cost = query.clips if state == "released" else 0
+        budgets = [policy for policy in query.policies if isinstance(policy, Budget)]
+        rates = [policy for policy in query.policies if isinstance(policy, Rate)]
+        for budget in budgets:
+            limited = budget.limit is not None and cost > 0
+            if limited and self.spent[budget.subject] + cost > (budget.limit or 0):
+                return "budget-exhausted"
+        if any(query.clips > rate.burst for rate in rates):
+            return "batch-exceeds-burst"
+        for rate in rates:
+            if rate.per_s == SLOW and self.paced[rate.subject] + query.clips > rate.burst:
+                return "rate-limited"
+        if record is None or state == "released":
+            terms = (query.plan_version, self.states.get(query.account, ""))
+        else:
+            terms = (record.version, record.defence)
+        standing = self.standing(query, cost, query.clips)
+        return Expected(cost, state == "committed", standing, *terms)
+
+    def standing(self, query: Query, cost: int = 0, clips: int = 0) -> Standing:
+        """Return what is left after ``cost`` more of the budgets and ``clips`` of the rates."""
+        budgets = [policy for policy in query.policies if isinstance(policy, Budget)]
+        rates = [policy for policy in query.policies if isinstance(policy, Rate)]
+        spent = {budget.subject: self.spent[budget.subject] + cost for budget in budgets}
+        left = [(b.limit - spent[b.subject], b.limit) for b in budgets if b.limit is not None]
+        tightest = min(left, key=lambda pair: pair[0], default=None)
+        bursts = [
+            max(0, rate.burst - self.paced[rate.subject] - clips)
+            for rate in rates
+            if rate.per_s == SLOW
+        ]
+        return Standing(
+            budget=None if tightest is None else tightest[1],
+            spent=spent[budgets[0].subject],
+            remaining=None if tightest is None else max(0, tightest[0]),
+            rate_remaining=min(bursts, default=None),
+        )
+
+    def reserve(self, query: Query, grant: Grant, *, over: bool) -> None:
+        """Keep what was granted."""
+        key = (query.account, query.idempotency)
+        record = self.kept.get(key)
+        kind = "replay"
+        if record is None or record.state == "released":
+            kind = "reserve"
+            version, defence = query.plan_version, self.states.get(query.account, "")
+            record = Kept(query, version, defence, query.model, "running", grant.token, over)
+            self.kept[key] = record
+            self._charge(query, query.clips)
+        elif record.state == "running":
+            kind = "take-over"
+            record.model, record.holder, record.over = query.model, grant.token, over
+        for policy in query.policies:
+            if isinstance(policy, Rate) and policy.per_s == SLOW:
+                self.paced[policy.subject] += query.clips
+        self._enter(kind, query, record.version, query.clips if kind == "reserve" else 0)
+
+    def commit(self, query: Query, grant: Grant) -> bool:
+        """Return whether the answer may leave."""
+        record = self.kept[query.account, query.idempotency]
+        terms = (record.model, record.version, record.defence)
+        if terms != (query.model, grant.plan_version, grant.state) or record.state == "released":
+            return False
+        if record.state == "running":
+            record.state = "committed"
+            self._enter("commit", query, grant.plan_version, 0)
+        return True
+
+    def end(self, query: Query, grant: Grant, *, release: bool) -> None:
+        """Release or abandon, if the grant still holds the lease."""
+        record = self.kept[query.account, query.idempotency]
+        if record.state == "running" and record.holder == grant.token:
+            if release:
+                self._give_back(record, "release")
+            else:
+                record.over = True
+
+    def reap(self) -> int:
+        """Release what nobody holds."""
+        over = [r for r in self.kept.values() if r.state == "running" and r.over]
+        for record in over:
+            self._give_back(record, "reap")
+        return len(over)
+
+    def note_audit(self, query: Query) -> None:
+        """Enter unmetered use."""
+        self._enter("audit", query, query.plan_version, 0)
+
+    def usage(self) -> dict[tuple[str, str, str], tuple[int, int, int]]:
+        """Return (spent, queries, audited) by account, key and plan."""
+        sums: dict[tuple[str, str, str], tuple[int, int, int]] = {}
+        for kind, account, key_id, plan, _, _, clips, delta in self.lines:
+            spent, queries, audited = sums.get((account, key_id, plan), (0, 0, 0))
+            sums[account, key_id, plan] = (
+                spent + delta,
+                queries + (kind == "commit"),
+                audited + (clips if kind == "audit" else 0),
+            )
+        return sums
+
+    def _charge(self, query: Query, clips: int) -> None:
+        subjects = (key_subject(query.key_id), account_subject(query.account), GLOBAL_SUBJECT)
+        for subject in subjects:
+            self.spent[subject] += clips
+
+    def _give_back(self, record: Kept, kind: str) -> None:
+        record.state = "released"
+        self._charge(record.query, -record.query.clips)
+        self._enter(kind, record.query, record.version, -record.query.clips)
+
+    def _enter(self, kind: str, query: Query, version: int, delta: int) -> None:
+        payer = (query.account, query.key_id, query.plan, version)
+        self.lines.append((kind, *payer, query.idempotency, query.clips, delta))

@@ -1,0 +1,55 @@
+"""`status` on a narrow terminal: what a campaign is called and how it stands is never cut."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from attacker.commands.status import show
+from attacker.journal import Journal
+from attacker.run_folder import SURROGATES_NAME, RunFolder
+
+MARKS = (1000, 2000, 5000, 10000, 20000, 50000, 100000)
+
+
+def shown(folder: Path, name: str) -> list[str]:
+    """Return the lines that 80 columns show of a campaign whose all cells are long."""
+    (folder / "experiment.yaml").write_text(f"campaigns: [{{name: {name}}}, {{name: b}}]")
+    identity = {"n_classes": 251, "label_mode": "hard", "budget": 100_000}
+    journal = Journal.open(folder / name, identity)
+    batch = journal.plan(iteration=1, first_index=0, clips=50_000, payload_sha256="x")
+    journal.answer(batch, np.zeros(50_000))
+    journal.observe(batch, np.arange(50_000) % 251, np.ones(50_000, bool))
+    journal.plan(iteration=1, first_index=50_000, clips=1600, payload_sha256="x")
+    journal.end("account-exhausted")
+    journal.close()
+    for mark in MARKS:
+        card = folder / name / SURROGATES_NAME / str(mark) / "card.json"
+        card.parent.mkdir(parents=True)
+        card.write_text("{}")
+    text = io.StringIO()
+    show(Console(file=text, width=80), RunFolder(folder))
+    return text.getvalue().splitlines()
+
+
+def test_everything_fits_eighty_columns(tmp_path: Path) -> None:
+    lines = shown(tmp_path, "proxy-only-pitch")
+    assert max(map(len, lines)) <= 80
+    (row,) = [line for line in lines if line.strip().startswith("proxy-only-pitch ")]
+    cells = ["proxy-only-pitch", "account", "exhausted", "50,000/100,000", "1,600", "50,000"]
+    assert row.split() == [*cells, "251/251"]
+    whole = " ".join(" ".join(lines).split())
+    for heading in ("campaign", "state", "bought", "in doubt", "volume", "coverage", "not begun"):
+        assert heading in whole
+    assert ", ".join(f"{mark:,}" for mark in MARKS) in whole
+    assert "…" not in whole
+
+
+@pytest.mark.parametrize("length", [40, 90])
+def test_a_long_name_is_whole_too(tmp_path: Path, length: int) -> None:
+    lines = shown(tmp_path, "n" * length)
+    (row,) = [line for line in lines if line.strip().startswith("n" * length + " ")]
+    assert row.split()[1:3] == ["account", "exhausted"]
+    assert row.split()[-1] == "251/251"

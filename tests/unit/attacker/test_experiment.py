@@ -1,0 +1,186 @@
+"""Experiment files: the ones that ship, and each way to get one wrong."""
+
+import copy
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import attacker
+from attacker.errors import ExperimentError, KnowledgeMissing
+from attacker.experiment import Experiment, load_experiment
+from shared.config import ConfigError, dump_yaml
+from shared.contract import ModelCard
+
+SHIPPED = sorted((Path(attacker.__file__).parent / "experiments").glob("*.yaml"))
+GOOD: dict[str, Any] = {
+    "name": "good",
+    "proxy": {"kind": "speaker_tree", "root": "somewhere"},
+    "budget": 100,
+    "marks": [50, 100],
+    "campaigns": [
+        {"name": "one", "source": {"kind": "proxy"}, "sampler": {"kind": "keep_all"}},
+        {
+            "name": "two",
+            "source": {"kind": "amplify"},
+            "sampler": {"kind": "static_threshold", "tau": 3},
+            "iterations": 2,
+        },
+    ],
+    "surrogate": {"network": {"kind": "knagg_cnn"}, "recipe": {"epochs": 1}},
+}
+Write = Callable[[dict[str, Any]], Path]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    def to_file(data: dict[str, Any]) -> Path:
+        path = tmp_path / "experiment.yaml"
+        path.write_text(yaml.safe_dump(data))
+        return path
+
+    return to_file
+
+
+def changed(**changes: Any) -> dict[str, Any]:
+    """Return GOOD with values replaced at dotted paths (``__`` for a dot)."""
+    data = copy.deepcopy(GOOD)
+    for path, value in changes.items():
+        *parents, last = path.split("__")
+        place: Any = data
+        for name in parents:
+            place = place[int(name) if name.isdigit() else name]
+        place[last] = value
+    return data
+
+
+def test_experiments_ship() -> None:
+    assert {"demo", "asc"} <= {path.stem for path in SHIPPED}
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_what_ships_is_valid_and_says_how_to_run_it(path: Path) -> None:
+    experiment = load_experiment(path)
+    assert experiment.name == path.stem
+    comment = "".join(line for line in path.read_text().splitlines() if line.startswith("#"))
+    assert "earshot-attacker run" in comment
+
+
+def test_a_resolved_experiment_reads_back_the_same(write: Write, tmp_path: Path) -> None:
+    experiment = load_experiment(write(GOOD))
+    resolved = tmp_path / "resolved.yaml"
+    resolved.write_text(dump_yaml(experiment))
+    assert load_experiment(resolved) == experiment
+    assert "batch_clips: 64" in resolved.read_text()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"budgett": 5}, ["budgett", "unknown key"]),
+        ({"query": {"batch": 5}}, ["query.batch", "unknown key"]),
+        ({"campaigns__0__sampler": {"kind": "keep_all", "tau": 3}}, ["tau", "unknown key"]),
+        ({"campaigns__1__source": {"kind": "vocoder"}}, ["campaigns.1.source", "'wavegan'"]),
+        ({"campaigns__1__sampler": {"kind": "magic"}}, ["campaigns.1.sampler", "'keep_all'"]),
+        ({"proxy": {"kind": "tape"}}, ["proxy", "'tape'", "'speaker_tree'"]),
+        ({"campaigns__0__source": {}}, ["campaigns.0.source", "`kind` is missing"]),
+        ({"campaigns__1__sampler": {"kind": "static_threshold"}}, ["tau", "missing"]),
+        ({"budget": 0}, ["budget"]),
+        ({"budget": "much"}, ["budget", "much"]),
+        ({"marks": [100, 50]}, ["ascend"]),
+        ({"marks": [50, 50]}, ["ascend"]),
+        ({"marks": [50, 101]}, ["beyond the budget"]),
+        ({"campaigns": []}, ["campaigns"]),
+        ({"campaigns__1__name": "one"}, ["must differ"]),
+        ({"campaigns__1__name": "../up"}, ["campaigns.1.name"]),
+        ({"campaigns__1__iterations": 101}, ["101 iterations"]),
+        ({"surrogate__holdout": 1.0}, ["surrogate.holdout"]),
+        ({"surrogate__recipe": {"epoch": 3}}, ["surrogate.recipe.epoch"]),
+        (
+            {"surrogate__initial_layers": {"checkpoint": "x", "count": 2}},
+            ["knowledge.first_layers", "grants 0"],
+        ),
+    ],
+)
+def test_a_wrong_file_is_explained(write: Write, change: dict[str, Any], words: list[str]) -> None:
+    path = write(changed(**change))
+    with pytest.raises(ConfigError) as caught:
+        load_experiment(path)
+    message = str(caught.value)
+    assert message.startswith(str(path))
+    for word in words:
+        assert word in message
+
+
+def test_granted_layers_may_be_used(write: Write) -> None:
+    layers = {"checkpoint": "victim", "count": 2}
+    data = changed(surrogate__initial_layers=layers, knowledge={"first_layers": 2})
+    granted = load_experiment(write(data)).surrogate.initial_layers
+    assert granted is not None
+    assert granted.count == 2
+
+
+@pytest.mark.parametrize(
+    ("bought", "marks"), [(0, ()), (30, (30,)), (50, (50,)), (70, (50, 70)), (100, (50, 100))]
+)
+def test_marks_follow_what_was_bought(bought: int, marks: tuple[int, ...]) -> None:
+    assert Experiment.model_validate(GOOD).marks_up_to(bought) == marks
+
+
+def test_no_marks_means_the_budget() -> None:
+    assert Experiment.model_validate(changed(marks=[])).marks_up_to(100) == (100,)
+
+
+def card(**changes: Any) -> ModelCard:
+    facts = {
+        "labels": ["ann", "bob"],
+        "sample_rate_hz": 4000,
+        "clip_samples": 4096,
+        "label_mode": "soft",
+        "checkpoint": "c",
+        "max_batch_clips": 64,
+    }
+    return ModelCard.model_validate(facts | changes)
+
+
+def test_a_profile_refuses_a_victim_of_another_size() -> None:
+    Experiment.model_validate(changed(profile="desk")).demand_audio(card())
+    Experiment.model_validate(GOOD).demand_audio(card(sample_rate_hz=16000))
+    for change in ({"sample_rate_hz": 16000}, {"clip_samples": 16384}):
+        with pytest.raises(ExperimentError, match="profile desk"):
+            Experiment.model_validate(changed(profile="desk")).demand_audio(card(**change))
+
+
+def test_class_counts_are_reached_by_grant_alone(write: Write, tmp_path: Path) -> None:
+    path = tmp_path / "class_counts.json"
+    path.write_text(json.dumps({"labels": ["bob", "ann"], "counts": [7, 5]}))
+    file = write(GOOD)
+    assert load_experiment(file).granted_class_counts(["ann", "bob"]) is None
+    granted = load_experiment(file, class_counts=path).granted_class_counts(["ann", "bob"])
+    assert granted is not None
+    assert granted.tolist() == [5, 7]
+
+
+@pytest.mark.parametrize(
+    "text", [None, "{", "[]", '{"labels": ["ann"], "counts": [5]}', '{"labels": [], "counts": [1]}']
+)
+def test_class_counts_that_cannot_be_used_are_explained(
+    write: Write, tmp_path: Path, text: str | None
+) -> None:
+    path = tmp_path / "class_counts.json"
+    if text is not None:
+        path.write_text(text)
+    experiment = load_experiment(write(GOOD), class_counts=path)
+    with pytest.raises(KnowledgeMissing, match=r"class_counts\.json in the folder"):
+        experiment.granted_class_counts(["ann", "bob"])
+
+
+def test_the_proxy_root_can_be_replaced(write: Write, tmp_path: Path) -> None:
+    experiment = load_experiment(write(GOOD), proxy_root=tmp_path)
+    assert experiment.proxy.model_dump()["root"] == str(tmp_path)
+    voices = write(changed(proxy={"kind": "voices", "cast": "proxy"}))
+    with pytest.raises(ExperimentError, match="has no folder"):
+        load_experiment(voices, proxy_root=tmp_path)

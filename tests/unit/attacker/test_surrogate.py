@@ -1,0 +1,247 @@
+"""Surrogates: from scratch at each mark, and chosen on held-out clips of what was bought."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from attacker import surrogate
+from attacker.errors import ExperimentError
+from attacker.experiment import InitialLayers, SurrogateSpec
+from attacker.journal import Rows
+from attacker.sources import Source, SourceContext
+from attacker.sources.gaussian_noise import GaussianNoiseSpec
+from attacker.surrogate import Clips, MarkInputs, TransferSet, load_surrogate, make_targets
+from shared import checkpoint
+from shared.contract import LabelMode, ModelCard
+from shared.networks import KnaggCNNSpec
+from shared.training import Recipe
+
+RATE_HZ, SAMPLES, K = 4000, 256, 3
+SPEC = SurrogateSpec(
+    network=KnaggCNNSpec(filters=4, embedding=8),
+    recipe=Recipe(epochs=3, batch_size=16, max_shift_samples=8),
+    holdout=0.2,
+)
+
+
+def card(label_mode: LabelMode = "soft", top_k: int | None = None) -> ModelCard:
+    return ModelCard(
+        labels=["a", "b", "c"],
+        sample_rate_hz=RATE_HZ,
+        clip_samples=SAMPLES,
+        label_mode=label_mode,
+        top_k=top_k,
+        checkpoint="victim",
+        max_batch_clips=64,
+    )
+
+
+def noise() -> Source:
+    def refuse() -> Any:
+        raise AssertionError("noise needs no corpus")
+
+    return GaussianNoiseSpec().build(SourceContext(RATE_HZ, SAMPLES, 0, refuse))
+
+
+def rows(count: int = 80, seed: int = 0) -> Rows:
+    rng = np.random.default_rng(seed)
+    answers = rng.dirichlet(np.ones(K), count).astype(np.float32)
+    return Rows(np.arange(count), answers.argmax(axis=1), rng.random(count) < 0.7, answers)
+
+
+def inputs(mark: int, bought: Rows | None = None, **changes: Any) -> MarkInputs:
+    part = (bought or rows()).first(mark)
+    return replace(MarkInputs(mark, part, {"v": 1}, card(), SPEC, seed=3), **changes)
+
+
+def clips_of(bought: Rows, cache_bytes: int = surrogate.CACHE_BYTES) -> Clips:
+    return Clips(noise(), bought.indices[bought.kept], cache_bytes)
+
+
+def train(folder: Path, what: MarkInputs) -> dict[str, Any]:
+    return surrogate.train(what, clips_of(what.rows), folder)
+
+
+def tensors(folder: Path) -> dict[str, torch.Tensor]:
+    return checkpoint.load(folder)[0]
+
+
+def equal(one: Path, other: Path) -> bool:
+    left, right = tensors(one), tensors(other)
+    return left.keys() == right.keys() and all(torch.equal(left[k], right[k]) for k in left)
+
+
+def test_no_mark_is_warmed_by_another(tmp_path: Path) -> None:
+    for mark in (20, 40, 80):
+        train(tmp_path / "all" / str(mark), inputs(mark))
+    torch.manual_seed(999)  # what ran before in the process must not matter either
+    np.random.seed(999)
+    train(tmp_path / "alone", inputs(80))
+    assert equal(tmp_path / "alone", tmp_path / "all" / "80")
+    assert not equal(tmp_path / "all" / "40", tmp_path / "all" / "80")
+
+
+def test_fresh_weights_differ_by_seed_and_mark_and_leave_the_global_stream_alone() -> None:
+    def weights(what: MarkInputs) -> torch.Tensor:
+        return next(iter(surrogate.fresh_model(what).state_dict().values()))
+
+    torch.manual_seed(1)
+    before = torch.rand(1)
+    torch.manual_seed(1)
+    one = weights(inputs(40))
+    assert torch.equal(torch.rand(1), before)
+    assert torch.equal(one, weights(inputs(40)))
+    assert not torch.equal(one, weights(inputs(80)))
+    assert not torch.equal(one, weights(inputs(40, seed=4)))
+
+
+def test_a_mark_sees_nothing_that_was_bought_after_it(tmp_path: Path) -> None:
+    early = rows()
+    later = replace(early, answers=early.answers.copy(), labels=early.labels.copy())
+    later.answers[40:] = later.answers[40:][:, ::-1]
+    later.labels[40:] = 2 - later.labels[40:]
+    train(tmp_path / "a", inputs(40, early))
+    train(tmp_path / "b", inputs(40, later))
+    assert equal(tmp_path / "a", tmp_path / "b")
+    assert inputs(40, early).sha256() == inputs(40, later).sha256()
+    assert inputs(80, early).sha256() != inputs(80, later).sha256()
+
+
+def test_a_killed_training_goes_on_to_the_same_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    def kill(epoch: Any) -> None:
+        if epoch.number == 2:
+            raise Killed
+
+    what = inputs(80)
+    with pytest.raises(Killed):
+        surrogate.train(what, clips_of(what.rows), tmp_path / "a", on_epoch=kill)
+    assert not surrogate.is_trained(tmp_path / "a", what)
+    epochs: list[int] = []
+    surrogate.train(
+        what, clips_of(what.rows), tmp_path / "a", on_epoch=lambda e: epochs.append(e.number)
+    )
+    train(tmp_path / "b", what)
+    assert epochs == [3]
+    assert equal(tmp_path / "a", tmp_path / "b")
+
+
+def test_finished_marks_are_known_by_their_inputs(tmp_path: Path) -> None:
+    what = inputs(40)
+    assert not surrogate.is_trained(tmp_path, what)
+    train(tmp_path, what)
+    assert surrogate.is_trained(tmp_path, inputs(40))
+    other_recipe = SPEC.model_copy(update={"recipe": Recipe(epochs=4)})
+    for changes in ({"seed": 4}, {"spec": other_recipe}, {"identity": {"v": 2}}):
+        assert not surrogate.is_trained(tmp_path, inputs(40, **changes))
+    assert not surrogate.is_trained(tmp_path, inputs(80))
+    path = tmp_path / checkpoint.TENSORS_NAME
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    assert not surrogate.is_trained(tmp_path, what)
+
+
+def test_the_card_says_what_was_paid_and_kept(tmp_path: Path) -> None:
+    bought = rows()
+    trained = train(tmp_path, inputs(40))
+    _, saved = checkpoint.load(tmp_path)
+    assert saved["tensors_sha256"] == trained["checkpoint"]
+    assert (saved["mark"], saved["queries"]) == (40, 40)
+    assert saved["volume"] == bought.kept[:40].sum()
+    assert saved["coverage"] == 1.0
+    assert saved["training_clips"] + saved["holdout_clips"] == saved["volume"]
+    assert saved["holdout_clips"] == round(0.2 * saved["volume"])
+    model, _ = load_surrogate(tmp_path)
+    assert model(torch.zeros(2, SAMPLES)).shape == (2, K)
+    assert not list(tmp_path.rglob("state.safetensors"))
+
+
+def test_holdout_and_training_share_nothing() -> None:
+    held_out, used = surrogate.split_holdout(50, 0.1, seed=0, mark=50)
+    assert sorted([*held_out, *used]) == list(range(50))
+    assert len(held_out) == 5
+    assert len(surrogate.split_holdout(3, 0.1, seed=0, mark=3)[0]) == 1
+
+
+@pytest.mark.parametrize("cache_bytes", [10**9, 0])
+def test_a_transfer_set_makes_the_clips_that_were_sent(cache_bytes: int) -> None:
+    bought = rows()
+    targets = make_targets(bought.answers[bought.kept], card(), "soft")
+    kept = bought.indices[bought.kept]
+    transfer = TransferSet(clips_of(bought, cache_bytes), kept, targets)
+    some = np.array([5, 0, len(transfer) - 1])
+    clips, got = transfer.batch(some, np.random.default_rng(0))
+    assert np.array_equal(clips.numpy(), noise().render(kept[some]))
+    assert np.array_equal(got.numpy(), targets[some])
+    part = transfer.part(np.array([4, 9]))
+    assert np.array_equal(
+        part.batch(np.array([1]), None)[0][0].numpy(), noise().render(kept[[9]])[0]
+    )
+
+
+def test_a_cache_that_does_not_fit_changes_nothing_but_memory(tmp_path: Path) -> None:
+    what = inputs(40)
+    train(tmp_path / "a", what)
+    surrogate.train(what, clips_of(what.rows, cache_bytes=0), tmp_path / "b")
+    assert equal(tmp_path / "a", tmp_path / "b")
+
+
+def test_soft_targets_are_rows_that_sum_to_one() -> None:
+    rounded = np.array([[0.3, 0.3, 0.3], [0.5, 0.5, 0.0]], dtype=np.float32)
+    targets = make_targets(rounded, card(), "soft")
+    assert targets.sum(axis=1) == pytest.approx(1)
+    assert targets[0] == pytest.approx([1 / 3] * 3)
+    assert make_targets(rounded, card(), "hard").tolist() == [0, 0]
+
+
+def test_what_top_k_withholds_is_spread_evenly_over_what_it_withheld() -> None:
+    shown = np.array([[0.6, 0.0, 0.0], [0.0, 0.0, 1.0]], dtype=np.float32)
+    targets = make_targets(shown, card("top_k", 1), "soft")
+    assert targets == pytest.approx(np.array([[0.6, 0.2, 0.2], [0.0, 0.0, 1.0]]))
+
+
+def test_a_victim_that_sells_hard_labels_leaves_no_choice(tmp_path: Path) -> None:
+    hard = replace(rows(), answers=rows().labels)
+    what = inputs(40, hard, card=card("hard"))
+    assert (what.labels, inputs(40).labels) == ("hard", "soft")
+    assert train(tmp_path, what)["trained_on"] == "hard"
+
+
+def test_initial_layers_are_copied_and_part_of_the_identity(tmp_path: Path) -> None:
+    donor = SPEC.network.build(K)
+    checkpoint.save(tmp_path / "donor", donor.state_dict(), {"kind": "victim"})
+    layers = InitialLayers(checkpoint=str(tmp_path / "donor"), count=2)
+    spec = SPEC.model_copy(update={"initial_layers": layers})
+    started = surrogate.fresh_model(inputs(40, spec=spec)).state_dict()
+    scratch = surrogate.fresh_model(inputs(40)).state_dict()
+    for name, value in donor.state_dict().items():
+        given = name.startswith(("conv1.", "conv2."))
+        if name.endswith("weight") and value.ndim > 1:
+            assert torch.equal(started[name], value) == given
+            assert torch.equal(started[name], scratch[name]) == (not given)
+    assert inputs(40, spec=spec).sha256() != inputs(40).sha256()
+
+
+def test_initial_layers_that_do_not_fit_are_explained(tmp_path: Path) -> None:
+    donor = KnaggCNNSpec(filters=6, embedding=8).build(K)
+    checkpoint.save(tmp_path / "donor", donor.state_dict(), {"kind": "victim"})
+    layers = InitialLayers(checkpoint=str(tmp_path / "donor"), count=2)
+    spec = SPEC.model_copy(update={"initial_layers": layers})
+    with pytest.raises(ExperimentError, match=r"initial_layers.*shape"):
+        surrogate.fresh_model(inputs(40, spec=spec))
+
+
+@pytest.mark.parametrize("kind", ["victim", None])
+def test_something_else_is_no_surrogate(tmp_path: Path, kind: str | None) -> None:
+    checkpoint.save(tmp_path, {"x": torch.zeros(1)}, {"kind": kind})
+    with pytest.raises(checkpoint.CheckpointError, match="not a surrogate"):
+        load_surrogate(tmp_path)

@@ -1,0 +1,322 @@
+"""The door: what uvicorn leaves open is bounded, on a real event loop's sockets."""
+
+import asyncio
+import contextlib
+import importlib.metadata
+import inspect
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+import uvicorn
+from starlette.types import Receive, Scope, Send
+from uvicorn.protocols.http import httptools_impl
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from shared.errors import PROBLEM_MEDIA_TYPE
+from victim_service.door import DoorLimits, door
+
+LIMITS = DoorLimits(connections=3, head_deadline_s=0.4, head_bytes=4096, body_deadline_s=0.4)
+GET = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
+Talk = Callable[["Site"], Awaitable[None]]
+
+
+async def hello(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer at once, without reading the body; /slow waits before it does."""
+    if scope["type"] != "http":
+        return
+    if scope["path"] == "/slow":
+        await asyncio.sleep(0.8)
+    length = (b"content-length", b"5")
+    await send({"type": "http.response.start", "status": 200, "headers": [length]})
+    await send({"type": "http.response.body", "body": b"hello"})
+
+
+class Site:
+    """A server behind the door, and clients of it."""
+
+    def __init__(self, port: int, counted: list[str]) -> None:
+        self.port, self.counted = port, counted
+
+    @contextlib.asynccontextmanager
+    async def connect(self) -> AsyncIterator["Client"]:
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        try:
+            yield Client(reader, writer)
+        finally:
+            writer.close()
+            with contextlib.suppress(ConnectionError):
+                await writer.wait_closed()
+
+
+class Client:
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader, self.writer = reader, writer
+
+    async def send(self, data: bytes) -> None:
+        self.writer.write(data)
+        await self.writer.drain()
+
+    async def answer(self) -> tuple[int, dict[str, str], bytes]:
+        """Read one answer: (status, headers, body)."""
+        head = (await self.reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+        headers = dict(line.lower().split(": ", 1) for line in head[1:] if line)
+        body = await self.reader.readexactly(int(headers["content-length"]))
+        return int(head[0].split()[1]), headers, body
+
+    async def problem(self) -> tuple[int, str]:
+        """Read a problem document, after which the connection is closed: (status, code)."""
+        status, headers, body = await self.answer()
+        assert headers["content-type"] == PROBLEM_MEDIA_TYPE
+        assert headers["connection"] == "close"
+        document = json.loads(body)
+        assert document["status"] == status
+        assert await self.ended()
+        return status, str(document["code"])
+
+    async def ended(self) -> bool:
+        """Whether the server closes the connection without another byte."""
+        with contextlib.suppress(ConnectionError):
+            return await self.reader.read(1) == b""
+        return True
+
+
+def talk(story: Talk, limits: DoorLimits = LIMITS) -> list[str]:
+    """Run ``story`` against a server behind the door; return the codes that were counted."""
+    counted: list[str] = []
+
+    async def main() -> None:
+        config = uvicorn.Config(
+            hello, http=door(limits, counted.append), log_level="error", lifespan="off", port=0
+        )
+        server = uvicorn.Server(config)
+        task = asyncio.create_task(server._serve())
+        while not server.started:
+            await asyncio.sleep(0.01)
+        try:
+            port = server.servers[0].sockets[0].getsockname()[1]
+            await asyncio.wait_for(story(Site(port, counted)), 20)
+        finally:
+            server.should_exit = True
+            await task
+
+    asyncio.run(main())
+    return counted
+
+
+def test_uvicorn_is_the_one_that_the_door_was_read_against():
+    assert importlib.metadata.version("uvicorn") == "0.54.0", (
+        "read victim_service/door.py against the new uvicorn, then change this version"
+    )
+
+
+def test_every_name_that_the_door_relies_on_is_still_there():
+    overridden = (
+        "__init__ connection_made connection_lost data_received on_message_begin "
+        "on_headers_complete on_message_complete on_response_complete send_400_response"
+    )
+    for name in overridden.split():
+        assert inspect.isfunction(getattr(HttpToolsProtocol, name)), name
+    source = inspect.getsource(httptools_impl)
+    attributes = (
+        "self.connections = ",
+        "self.app = ",
+        "self.cycle: ",
+        "self.transport: ",
+        "self.loop = ",
+        "self.server_state = ",
+        "self.headers: ",
+        'self.url = b""',
+        "app = self.app",
+        "self.send_400_response(",
+        "on_response=self.on_response_complete",
+    )
+    for text in attributes:
+        assert text in source, text
+    cycle = inspect.getsource(RequestResponseCycle)
+    assert "self.response_complete = " in cycle
+    assert "self.more_body = " in cycle
+
+
+def test_a_request_is_answered_again_and_again_on_one_connection():
+    async def story(site: Site) -> None:
+        async with site.connect() as client:
+            for _ in range(3):
+                await client.send(GET)
+                assert (await client.answer())[::2] == (200, b"hello")
+
+    assert talk(story) == []
+
+
+def test_pipelined_requests_are_answered_in_order():
+    async def story(site: Site) -> None:
+        async with site.connect() as client:
+            body = b"x" * 6000
+            post = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 6000\r\n\r\n" + body
+            await client.send(post + GET[:10])
+            await asyncio.sleep(0.1)
+            await client.send(GET[10:] + GET)
+            for _ in range(3):
+                assert (await client.answer())[0] == 200
+
+    assert talk(story) == []
+
+
+def test_what_is_not_http_is_answered_with_a_problem():
+    async def story(site: Site) -> None:
+        async with site.connect() as client:
+            await client.send(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 hello\r\n\r\n")
+            assert await client.problem() == (400, "malformed-request")
+
+    assert talk(story) == ["malformed-request"]
+
+
+def test_a_silent_connection_is_closed_at_the_deadline():
+    async def story(site: Site) -> None:
+        async with site.connect() as client:
+            assert await client.problem() == (408, "slow-body")
+
+    assert talk(story) == ["slow-body"]
+
+
+@pytest.mark.parametrize("first", [b"", GET])
+@pytest.mark.parametrize("drip", [b"x-drip: 1\r\n", b"\r\n"])
+def test_a_dripping_head_is_closed_at_the_deadline(first, drip):
+    async def story(site: Site) -> None:
+        async with site.connect() as client:
+            if first:
+                await client.send(first)
+                assert (await client.answer())[0] == 200
+            begun = asyncio.get_running_loop().time()
+            start = b"" if drip == b"\r\n" else b"GET / HTTP/1.1\r\nhost: x\r\n"
+            await client.send(start + drip)
+            dripping = asyncio.create_task(repeat(client, drip))
+            assert await client.problem() == (408, "slow-body")
+            assert asyncio.get_running_loop().time() - begun < 3
+            dripping.cancel()
+
+    assert talk(story) == ["slow-body"]
+
+
+async def repeat(client: Client, data: bytes) -> None:
+    with contextlib.suppress(ConnectionError):
+        while True:
+            await asyncio.sleep(0.05)
+            await client.send(data)
+
+
+def test_an_idle_kept_connection_may_be_idle():
+    async def story(site: Site) -> None:
+        async with site.connect() as client:
+            await client.send(GET)
+            await client.answer()
+            await asyncio.sleep(2 * LIMITS.head_deadline_s)
+            await client.send(GET)
+            assert (await client.answer())[0] == 200
+
+    assert talk(story) == []
+
+
+def test_the_deadline_of_the_next_head_does_not_cut_the_answer_before_it():
+    async def story(site: Site) -> None:
+        async with site.connect() as client:
+            await client.send(GET.replace(b"/ ", b"/slow ", 1) + b"GET / HTTP/1.1\r\n")
+            assert (await client.answer())[::2] == (200, b"hello")
+            assert await client.problem() == (408, "slow-body")
+
+    assert talk(story) == ["slow-body"]
+
+
+@pytest.mark.parametrize(("sent", "parts"), [(20_000, 1), (8_000, 1), (4_200, 20)])
+def test_a_head_that_is_too_large_is_refused(sent, parts):
+    async def story(site: Site) -> None:
+        async with site.connect() as client:
+            lines = b"".join(b"x-%d: %b\r\n" % (number, b"y" * 200) for number in range(60))
+            head = (b"GET / HTTP/1.1\r\nhost: x\r\n" + lines + b"\r\n")[:sent]
+            step = sent // parts
+            for start in range(0, sent, step):
+                await client.send(head[start : start + step])
+                await asyncio.sleep(0.005)
+            assert await client.problem() == (400, "malformed-request")
+
+    assert talk(story) == ["malformed-request"]
+
+
+def test_a_large_body_in_the_same_read_does_not_count_as_head():
+    async def story(site: Site) -> None:
+        async with site.connect() as client:
+            body = b"y" * 50_000
+            head = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 50000\r\n\r\n"
+            for _ in range(3):
+                await client.send(head + body)
+                assert (await client.answer())[0] == 200
+
+    assert talk(story) == []
+
+
+def test_connections_beyond_the_limit_are_told_so_and_others_are_served():
+    async def story(site: Site) -> None:
+        async with contextlib.AsyncExitStack() as stack:
+            clients = [await stack.enter_async_context(site.connect()) for _ in range(3)]
+            async with site.connect() as one_more:
+                await one_more.send(GET)
+                assert await one_more.problem() == (503, "queue-full")
+            for client in clients:
+                await client.send(GET)
+                assert (await client.answer())[0] == 200
+
+    assert set(talk(story)) == {"queue-full"}
+
+
+def test_a_place_that_is_given_up_can_be_had():
+    async def story(site: Site) -> None:
+        for _ in range(10):
+            async with site.connect() as client:
+                await client.send(GET)
+                assert (await client.answer())[0] == 200
+            await asyncio.sleep(0.02)
+
+    assert talk(story) == []
+
+
+def test_far_too_many_connections_are_dropped():
+    async def story(site: Site) -> None:
+        async with contextlib.AsyncExitStack() as stack:
+            for _ in range(6):
+                await stack.enter_async_context(site.connect())
+            await asyncio.sleep(0.05)
+            async with site.connect() as one_more:
+                assert await one_more.ended()
+
+    talk(story)
+
+
+def test_the_rest_of_a_body_that_was_answered_early_is_read_but_not_for_ever():
+    head = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 100000\r\n\r\n"
+
+    async def story(site: Site) -> None:
+        async with site.connect() as client:
+            await client.send(head + b"x" * 1000)
+            assert (await client.answer())[0] == 200
+            await client.send(b"x" * 99_000)
+            await client.send(GET)
+            assert (await client.answer())[0] == 200
+            await client.send(head + b"x" * 1000)
+            assert (await client.answer())[0] == 200
+            dripping = asyncio.create_task(repeat(client, b"x"))
+            assert await client.ended()
+            dripping.cancel()
+
+    assert talk(story) == []
+
+
+def test_an_upgrade_that_nobody_offers_is_passed_over():
+    async def story(site: Site) -> None:
+        async with site.connect() as client:
+            await client.send(
+                b"GET / HTTP/1.1\r\nhost: x\r\nconnection: Upgrade, HTTP2-Settings\r\n"
+                b"upgrade: h2c\r\nhttp2-settings: AAMAAABkAAQAAP__\r\n\r\n"
+            )
+            assert (await client.answer())[::2] == (200, b"hello")
+
+    talk(story)
