@@ -100,7 +100,8 @@ def _warn(client: "redis.Redis") -> None:
     """Warn of settings under which Redis may forget what was sold."""
     found: dict[str, str] = {}
     with contextlib.suppress(redis.ResponseError):  # a hosted Redis may not tell
-        found = client.config_get(*_DURABLE, "maxmemory")  # type: ignore[assignment]
+        for name in (*_DURABLE, "maxmemory"):  # one by one: Redis 6.2 takes no more at once
+            found |= client.config_get(name)  # type: ignore[arg-type]
     for name, (wanted, advice) in _DURABLE.items():
         without_limit = name == "maxmemory-policy" and found.get("maxmemory") == "0"
         if found.get(name, wanted) != wanted and not without_limit:

@@ -430,8 +430,9 @@ def test_a_redis_that_is_not_there_or_holds_no_ledger_is_named_without_its_passw
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
-def test_settings_under_which_redis_may_forget_are_told(tmp_path, options, warned):
-    server = RedisServer(tmp_path, *options)
+@pytest.mark.parametrize("program", [find_redis_server, wheel_redis_server])
+def test_settings_under_which_redis_may_forget_are_told(tmp_path, program, options, warned):
+    server = RedisServer(tmp_path, *options, program=program())
     server.start()
     with structlog.testing.capture_logs() as logs:
         RedisLedger(server.url)
