@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
+from typing import TextIO, cast
 
 import structlog
 import uvicorn
@@ -19,6 +20,7 @@ from victim_service.app import create_app
 from victim_service.door import ABORT_FACTOR, DoorLimits, door
 from victim_service.errors import StartError
 from victim_service.ledger import open_ledger
+from victim_service.log_file import LogFile
 from victim_service.model import Predictor
 from victim_service.parts import Parts
 from victim_service.plan_book import PlanBook
@@ -160,6 +162,6 @@ def _configure_logs() -> None:
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(file=cast(TextIO, LogFile(sys.stderr))),
         cache_logger_on_first_use=True,
     )

@@ -3,6 +3,7 @@
 Never a key, an idempotency key, a query or audio.
 """
 
+import itertools
 import re
 import secrets
 import time
@@ -31,6 +32,8 @@ class AccessLog:
         self._watch = watch
         self._header = REQUEST_ID_HEADER.lower().encode()
         self._campaign = CAMPAIGN_HEADER.lower().encode()
+        self._process = secrets.token_hex(4)
+        self._numbers = itertools.count(1)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, and log it when its answer has left."""
@@ -39,7 +42,7 @@ class AccessLog:
             return
         begun = time.perf_counter()
         given = self._given_ids(scope)
-        request_id = given.get(self._header) or secrets.token_hex(8).encode()
+        request_id = given.get(self._header) or self._new_id()
         state = scope.setdefault("state", {})
         status = 0
 
@@ -77,6 +80,9 @@ class AccessLog:
             self._watch.refused(account, code)
         elif account is not None and state.get("clips"):
             self._watch.answered(account, state["clips"])
+
+    def _new_id(self) -> bytes:
+        return f"{self._process}{next(self._numbers):08x}".encode()
 
     def _given_ids(self, scope: Scope) -> dict[bytes, bytes]:
         """Return the ids that the client gave, where they are well formed."""

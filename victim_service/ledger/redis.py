@@ -13,7 +13,6 @@ sales, and nothing here can know of it; a Redis that comes back empty is refused
 
 import asyncio
 import contextlib
-import secrets
 from collections import deque
 from collections.abc import Sequence
 from typing import Any
@@ -22,7 +21,8 @@ from victim_service.errors import Refusal
 from victim_service.ledger import redis_scripts as scripts
 from victim_service.ledger import standing as arithmetic
 from victim_service.ledger.base import Grant, Policy, Query, Standing
-from victim_service.ledger.redis_link import Word, unreachable
+from victim_service.ledger.patience import new_token, unreachable
+from victim_service.ledger.redis_link import Word
 from victim_service.ledger.redis_registry import RedisRegistry
 from victim_service.ledger.redis_scripts import PREFIX
 from victim_service.ledger.standing import Reading
@@ -43,7 +43,7 @@ class RedisLedger(RedisRegistry):
 
     async def reserve(self, query: Query, lease_s: float) -> Grant:
         """Charge all policies or none; see :class:`~victim_service.ledger.base.Ledger`."""
-        token = secrets.token_hex(8)
+        token = new_token()
         link = self._link()
         call = link.submit(scripts.RESERVE, _reserve_words(query, token, lease_s))
         try:

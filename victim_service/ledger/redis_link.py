@@ -22,6 +22,7 @@ from redis.exceptions import NoScriptError, ReadOnlyError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from victim_service.errors import Refusal
+from victim_service.ledger.patience import unreachable, within
 from victim_service.ledger.redis_scripts import BORN, Script
 
 _log = structlog.get_logger("victim")
@@ -83,12 +84,7 @@ class Link:
         Raises:
             Refusal: ledger-unreachable, at the latest when the time is over.
         """
-        # Not by wait_for: it loses a cancellation that meets a result (3.11).
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                return await call.answer
-        except TimeoutError:
-            raise unreachable("no answer in time") from None
+        return await within(call.answer, self._timeout_s)
 
     async def close(self) -> None:
         """Let go of the connections; calls under way are refused."""
@@ -195,10 +191,3 @@ async def _is_broken(connection: _Connection) -> bool:
     """Tell whether the other side ended an idle connection, or speaks without being asked."""
     writer = connection._writer  # nothing public tells of a reset that nobody read
     return writer is None or writer.is_closing() or bool(await connection.can_read())
-
-
-def unreachable(reason: str) -> Refusal:
-    """Return the refusal of a ledger that cannot be used."""
-    refusal = Refusal("ledger-unreachable", retry_after_s=1.0)
-    refusal.__cause__ = RuntimeError(reason)
-    return refusal

@@ -17,7 +17,8 @@ from victim_service.ledger.base import (
     PlanRecord,
     Totals,
 )
-from victim_service.ledger.redis_link import Link, Word, unreachable
+from victim_service.ledger.patience import unreachable
+from victim_service.ledger.redis_link import Link, Word
 from victim_service.ledger.redis_scripts import PREFIX, Script
 from victim_service.ledger.redis_start import open_redis
 

@@ -3,7 +3,6 @@
 import asyncio
 import sqlite3
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
 from pathlib import Path
 from typing import TypeVar
 
@@ -20,7 +19,8 @@ from victim_service.ledger.base import (
     Standing,
     Totals,
 )
-from victim_service.ledger.sqlite_writer import Writer, unreachable
+from victim_service.ledger.patience import within
+from victim_service.ledger.sqlite_writer import Writer
 
 ResultT = TypeVar("ResultT")
 
@@ -35,13 +35,17 @@ class SqliteLedger:
 
     async def reserve(self, query: Query, lease_s: float) -> Grant:
         """Charge all policies or none; see :class:`~victim_service.ledger.base.Ledger`."""
-        future = self._writer.submit(lambda db: sqlite_steps.reserve(db, query, lease_s))
+        answer = self._writer.submit(
+            lambda database: sqlite_steps.reserve(database, query, lease_s),
+            # Nobody was told of it, so nobody shall pay for it.
+            on_late=lambda grant: self._undo(query, grant),
+        )
         try:
-            return await self._wait(future)
-        except TimeoutError:
-            # It may still go through: nobody will be told of it, so nobody shall pay for it.
-            future.add_done_callback(lambda late: self._undo(query, late))
-            raise unreachable("no answer in time") from None
+            return await within(answer, self._timeout_s)
+        except asyncio.CancelledError:
+            if not answer.cancelled() and answer.exception() is None:  # it met the grant
+                self._undo(query, answer.result())
+            raise
 
     async def commit(self, query: Query, grant: Grant) -> None:
         """Make a reservation final, before its answer leaves."""
@@ -147,18 +151,9 @@ class SqliteLedger:
         self._writer.close()
 
     async def _do(self, step: Callable[[sqlite3.Connection], ResultT]) -> ResultT:
-        try:
-            return await self._wait(self._writer.submit(step))
-        except TimeoutError:
-            raise unreachable("no answer in time") from None
+        return await within(self._writer.submit(step), self._timeout_s)
 
-    async def _wait(self, future: "Future[ResultT]") -> ResultT:
-        # On time-out the future is cancelled, which takes the step out of the queue if it has
-        # not begun. Not by wait_for: it loses a cancellation that meets a result (3.11).
-        async with asyncio.timeout(self._timeout_s):
-            return await asyncio.wrap_future(future)
-
-    def _undo(self, query: Query, late: "Future[Grant]") -> None:
-        if not late.cancelled() and late.exception() is None:
-            grant = late.result()
-            self._writer.submit(lambda database: sqlite_steps.undo(database, query, grant))
+    def _undo(self, query: Query, grant: Grant) -> None:
+        undone = self._writer.submit(lambda database: sqlite_steps.undo(database, query, grant))
+        # Where it fails, the reaper gives the clips back.
+        undone.add_done_callback(lambda done: done.cancelled() or done.exception())

@@ -3,7 +3,6 @@
 A step that refuses does so before its first write.
 """
 
-import secrets
 import sqlite3
 from collections.abc import Sequence
 from functools import cache
@@ -11,6 +10,7 @@ from typing import NamedTuple
 
 from victim_service.ledger import standing as arithmetic
 from victim_service.ledger.base import Grant, Policy, Query, Standing
+from victim_service.ledger.patience import new_token
 from victim_service.ledger.sqlite_schema import COMMITTED, NOW, RELEASED, RUNNING
 from victim_service.ledger.standing import Reading
 
@@ -98,7 +98,7 @@ def reserve(database: sqlite3.Connection, query: Query, lease_s: float) -> Grant
     reading = _read(database, query.policies, now)
     arrivals = arithmetic.allow(query.policies, reading, cost=cost, clips=query.clips)
 
-    token = secrets.token_hex(8)
+    token = new_token()
     lease_until = now + lease_s
     subjects = arithmetic.budget_subjects(query.policies)
     if state == RELEASED:

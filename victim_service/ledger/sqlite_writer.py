@@ -5,14 +5,15 @@ transaction is being synced to disk shares the next one, so that throughput rise
 event loop never blocks on the disk.
 """
 
+import asyncio
 import contextlib
 import queue
 import sqlite3
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -20,6 +21,7 @@ import structlog
 
 from victim_service.errors import Refusal, StartError
 from victim_service.ledger import sqlite_schema
+from victim_service.ledger.patience import unreachable
 
 _log = structlog.get_logger("victim")
 
@@ -29,10 +31,26 @@ _GROUP = 256
 _LOCK_POLL_S = 0.0005
 
 
-@dataclass
+@dataclass(eq=False, slots=True)
 class _Work(Generic[ResultT]):
+    """A function that waits for its turn, and whoever waits for its outcome."""
+
     function: Callable[[sqlite3.Connection], ResultT]
-    future: "Future[ResultT]" = field(default_factory=Future)
+    future: "asyncio.Future[ResultT]"
+    on_late: Callable[[ResultT], None] | None
+
+    def tell(self, result: ResultT, refusal: Refusal | None) -> None:
+        """Hand the outcome over; on the event loop."""
+        if self.future.done():  # nobody waits any more
+            if refusal is None and self.on_late is not None:
+                self.on_late(result)
+        elif refusal is None:
+            self.future.set_result(result)
+        else:
+            self.future.set_exception(refusal)
+
+
+_Outcome = tuple[_Work[Any], Any, Refusal | None]
 
 
 class Writer:
@@ -53,11 +71,19 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name=f"ledger {path.name}", daemon=True)
         self._thread.start()
 
-    def submit(self, function: Callable[[sqlite3.Connection], ResultT]) -> "Future[ResultT]":
-        """Queue ``function``; its future fails with ledger-unreachable when SQLite fails."""
-        work = _Work(function)
+    def submit(
+        self,
+        function: Callable[[sqlite3.Connection], ResultT],
+        on_late: Callable[[ResultT], None] | None = None,
+    ) -> "asyncio.Future[ResultT]":
+        """Queue ``function``; its future fails with ledger-unreachable when SQLite fails.
+
+        One that is done before its turn comes, because nobody waits any more, never runs. Where it
+        ran all the same, ``on_late`` gets the result, on the event loop.
+        """
+        work = _Work(function, asyncio.get_running_loop().create_future(), on_late)
         if self._closed:
-            work.future.set_exception(unreachable("it is closed"))
+            work.tell(None, unreachable("it is closed"))
         else:
             self._waiting.put(work)
         return work.future
@@ -119,7 +145,7 @@ class Writer:
     def _run(self) -> None:
         while True:
             group, last = self._next_group()
-            group = [work for work in group if work.future.set_running_or_notify_cancel()]
+            group = [work for work in group if not work.future.done()]
             if group:
                 self._transact(group)
             if last:
@@ -137,7 +163,7 @@ class Writer:
         return group, True
 
     def _transact(self, group: list[_Work[Any]]) -> None:
-        outcomes: list[tuple[_Work[Any], Any, Refusal | None]] = []
+        outcomes: list[_Outcome] = []
         try:
             database = self._open()
             self._begin(database)
@@ -155,18 +181,17 @@ class Writer:
                     self._transact([work])
                 return
             _log.warning("ledger failed", error=type(error).__name__, reason=str(error))
-            for work in group:
-                work.future.set_exception(unreachable(str(error)))
-            return
-        for work, result, refused in outcomes:
-            if refused is None:
-                work.future.set_result(result)
-            else:
-                work.future.set_exception(refused)
+            outcomes = [(work, None, unreachable(str(error))) for work in group]
+        _tell_all(outcomes)
 
 
-def unreachable(reason: str) -> Refusal:
-    """Return the refusal of a ledger that cannot be used."""
-    refusal = Refusal("ledger-unreachable", retry_after_s=1.0)
-    refusal.__cause__ = RuntimeError(reason)
-    return refusal
+def _tell_all(outcomes: list[_Outcome]) -> None:
+    """Hand outcomes over, in one wake-up of each event loop for all of a transaction."""
+
+    def tell_each(mine: list[_Outcome]) -> None:
+        for work, result, refusal in mine:
+            work.tell(result, refusal)
+
+    for loop, mine in groupby(outcomes, lambda outcome: outcome[0].future.get_loop()):
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(tell_each, list(mine))

@@ -5,7 +5,6 @@ import contextlib
 import sqlite3
 import time
 from collections.abc import Iterator
-from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,8 @@ import pytest
 from tests.unit.victim_service.ledger.asking import LEASE_S, PATIENT_S, policies, query
 from victim_service.errors import Refusal, StartError
 from victim_service.keys import issue
-from victim_service.ledger import open_ledger, sqlite_schema
+from victim_service.ledger import open_ledger, sqlite_schema, sqlite_writer
+from victim_service.ledger.patience import within
 from victim_service.ledger.sqlite import SqliteLedger
 
 
@@ -163,18 +163,39 @@ def test_a_ledger_that_is_not_there_is_made_only_for_a_seller(tmp_path, run):
     run(open_ledger(url, create=False).aclose())
 
 
-def test_a_cancellation_that_meets_a_result_is_not_lost(ledger):
+def test_a_cancellation_that_meets_a_result_is_not_lost():
     async def work() -> None:
-        future: Future[int] = Future()
-        task = asyncio.create_task(ledger._wait(future))
+        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        task = asyncio.create_task(within(future, PATIENT_S))
         await asyncio.sleep(0)
         future.set_result(1)
-        await asyncio.sleep(0)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
 
     asyncio.run(work())
+
+
+def test_a_grant_that_meets_a_cancellation_is_given_back(tmp_path, run, monkeypatch):
+    ledger = SqliteLedger(tmp_path / "ledger.sqlite", PATIENT_S)
+    plain = sqlite_writer._Work.tell
+
+    async def work() -> None:
+        def tell_and_cancel(self, result, refusal):
+            plain(self, result, refusal)
+            task.cancel()
+
+        with monkeypatch.context() as patched:
+            patched.setattr(sqlite_writer._Work, "tell", tell_and_cancel)
+            task = asyncio.create_task(ledger.reserve(query(clips=7), LEASE_S))
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        await ledger.ping()
+
+    run(work())
+    assert [entry.kind for entry in run(ledger.entries())] == ["reserve", "release"]
+    assert run(ledger.standing(policies())).spent == 0
+    ledger.close()
 
 
 def reserve_too_late(path: Path, *, begun: bool) -> SqliteLedger:
@@ -191,7 +212,7 @@ def reserve_too_late(path: Path, *, begun: bool) -> SqliteLedger:
             slow = ledger._writer.submit(lambda _: time.sleep(0.8))
         with pytest.raises(Refusal, match="ledger-unreachable"):
             await ledger.reserve(query(clips=7), LEASE_S)
-        await asyncio.to_thread(slow.result)
+        await slow
         await asyncio.sleep(0.2)
 
     asyncio.run(work())
