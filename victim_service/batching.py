@@ -4,7 +4,7 @@ Requests come from the event loop, are cut into slices, and run in batches on wo
 thread that is free takes what waits at once; only while another one is busy does it wait a little
 for more. One clip's failure is its own: a batch that fails is run again slice by slice. What nobody
 waits for any more, or what cannot be in time any more, never reaches the model. If a worker dies or
-hangs, every waiter is told and ``alive`` turns false.
+hangs, or the model fails on everything, every waiter is told and ``alive`` turns false.
 """
 
 import asyncio
@@ -12,6 +12,7 @@ import contextlib
 import os
 import threading
 import time
+import traceback
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -34,6 +35,9 @@ _NICE = 5
 _SHORTEST_RETRY_S, _LONGEST_RETRY_S = 1.0, 10.0
 _STOP_S = 4.0
 _NEVER = float("inf")
+_DEAD_AFTER_BATCHES = 8
+"""Batches in a row that the model failed on as a whole and clip by clip, as a lost GPU does:
+a restart may help, waiting will not."""
 
 
 class Observer(Protocol):
@@ -121,6 +125,7 @@ class Batcher:
         self._begun_at = [_NEVER] * workers
         """When each worker called the model; far in the future where it does not."""
         self._alive = False
+        self._failed_in_a_row = 0
         self._stopping = False
         self._threads = [
             threading.Thread(target=self._work, args=(number,), name=f"model {number}", daemon=True)
@@ -217,9 +222,10 @@ class Batcher:
                     del self._running[number]
                     self._begun_at[number] = _NEVER
         except BaseException as error:
-            _log.error("a model thread died", error=type(error).__name__)
+            # What must be done first: a log may fail, too.
             self._alive = False
             self._fail_waiters()
+            _log.error("a model thread died", error=type(error).__name__)
 
     def _take(self, number: int) -> list[Slice]:
         """Return the next batch, or nothing when the batcher stops and the queue is empty."""
@@ -274,10 +280,12 @@ class Batcher:
     def _run(self, batch: list[Slice]) -> None:
         try:
             answer = self._call([item.clips() for item in batch])
-        except Exception:
-            for item in batch:
-                self._run_alone(item)
+        except Exception as error:
+            self._log_failure(error)
+            good = [self._run_alone(item) for item in batch]
+            self._judge(any(good))
             return
+        self._judge(True)
         done: list[Job] = []
         start = 0
         for item in batch:
@@ -289,18 +297,34 @@ class Batcher:
                 done.append(item.job)
         tell_all(done)
 
-    def _run_alone(self, item: Slice) -> None:
+    def _run_alone(self, item: Slice) -> bool:
+        """Answer one slice of a batch that failed; tell whether the model did."""
         if item.job.gone:
-            return
+            return False
         try:
             answer = self._call([item.clips()])
         except Exception:
             item.job.fail()
-            return
+            return False
         if not np.isfinite(answer).all():
             item.job.fail()
         elif item.job.put(item.start, answer):
             tell_all([item.job])
+        return True
+
+    def _log_failure(self, error: Exception) -> None:
+        """Say where the model failed, once in a row of failures; a message might quote a clip."""
+        if self._failed_in_a_row == 0:
+            frames = [line.strip() for line in traceback.format_tb(error.__traceback__)[-3:]]
+            _log.error("the model failed", error=type(error).__name__, frames=frames)
+
+    def _judge(self, good: bool) -> None:
+        """Count batches of which nothing was answered: a model that always fails is dead."""
+        self._failed_in_a_row = 0 if good else self._failed_in_a_row + 1
+        if self._failed_in_a_row == _DEAD_AFTER_BATCHES:
+            self._alive = False
+            self._fail_waiters()
+            _log.error("the model is given up", failed_batches=_DEAD_AFTER_BATCHES)
 
     def _call(self, parts: list[Array]) -> Array:
         clips = parts[0] if len(parts) == 1 else np.concatenate(parts)

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import hashlib
-import secrets
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -48,11 +47,14 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """What was sent: a whole body, its media type, and the client's idempotency key if any."""
+    """What was sent: a whole body, its media type, and the name of the query."""
 
     body: bytes = field(repr=False)
     media_type: str
-    idempotency: str | None = field(repr=False)
+    idempotency: str = field(repr=False)
+    named: bool = True
+    """Whether the client gave the idempotency key; one that was made for it is told with the
+    answer, so that what was paid can be had, whatever happens on the way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,8 @@ async def classify(parts: Parts, caller: Caller, sent: Sent, client_left: Client
 
     Raises:
         Refusal: nothing was charged.
-        ClientGone: the reservation stands, and a retry with the same key takes it over, paid.
+        ClientGone: the reservation of a query that the client named stands, and a retry with the
+            same key takes it over, paid.
     """
     clips, payload = await _decode(parts, sent)
     query = _query(parts, caller, sent, payload, len(clips))
@@ -84,8 +87,10 @@ async def classify(parts: Parts, caller: Caller, sent: Sent, client_left: Client
             await failpoints.reach("after-model")
             released = await _release(parts, query, grant, sold, clips, probabilities)
         except ClientGone:
+            # Who left before learning the query's name cannot come back for it.
+            end = ledger.abandon if sent.named else ledger.release
             with contextlib.suppress(Refusal):
-                await ledger.abandon(query, grant)
+                await end(query, grant)
             raise
         except BaseException:
             with contextlib.suppress(Refusal):  # then the reaper releases it
@@ -123,17 +128,13 @@ async def _decode(parts: Parts, sent: Sent) -> tuple[Array, bytes]:
 
 
 def _query(parts: Parts, caller: Caller, sent: Sent, payload: bytes, clips: int) -> Query:
-    if sent.idempotency is not None:
-        idempotency = f"client:{sent.idempotency}"
-    elif clips == 1:
-        idempotency = f"server:{secrets.token_hex(16)}"
-    else:
+    if not sent.named and clips > 1:
         raise Refusal("idempotency-key-missing")
     return Query(
         account=caller.key.account,
         key_id=caller.key.key_id,
         plan=caller.plan.name,
-        idempotency=idempotency,
+        idempotency=f"client:{sent.idempotency}",
         payload=payload,
         clips=clips,
         policies=caller.policies,

@@ -41,6 +41,8 @@ class DoorLimits:
     """Most bytes of a head."""
     body_deadline_s: float
     """Time in which the rest of a body must have arrived that nobody reads any more."""
+    write_deadline_s: float
+    """Time in which a client must take enough of its answers for the next ones to be written."""
 
 
 def door(limits: DoorLimits, count: Callable[[str], None]) -> type[HttpToolsProtocol]:
@@ -58,6 +60,7 @@ class _Door(HttpToolsProtocol):
         self._head_bytes = 0
         self._message_done = False
         self._timer: asyncio.TimerHandle | None = None
+        self._write_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)  # type: ignore[arg-type]
@@ -70,7 +73,19 @@ class _Door(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
+        self._stop_write_timer()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        # A client that asks and does not read would keep its connection for ever.
+        self._stop_write_timer()
+        deadline_s = self.limits.write_deadline_s
+        self._write_timer = self.loop.call_later(deadline_s, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._stop_write_timer()
 
     def data_received(self, data: bytes) -> None:
         if self._message_done:  # these are the first bytes of the next request
@@ -153,6 +168,11 @@ class _Door(HttpToolsProtocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    def _stop_write_timer(self) -> None:
+        if self._write_timer is not None:
+            self._write_timer.cancel()
+            self._write_timer = None
 
     async def _full(self, scope: Scope, receive: Receive, send: Send) -> None:
         refusal = Refusal(

@@ -5,9 +5,9 @@ bound they are counted instead of kept.
 """
 
 import atexit
+import os
 import threading
 from collections import deque
-from typing import TextIO
 
 _EVERY_S = 0.05
 """A line is on its way after this time at the latest; no more than this is lost by SIGKILL."""
@@ -16,10 +16,13 @@ _END_S = 2.0
 
 
 class LogFile:
-    """Stands where structlog would have a file; ``write`` returns at once, from any thread."""
+    """Stands where structlog would have a file; ``write`` returns at once, from any thread.
 
-    def __init__(self, file: TextIO, most_lines: int = _MOST_LINES) -> None:
-        self._file = file
+    No error of writing ever reaches whoever logs: a full disk must not stop the service.
+    """
+
+    def __init__(self, descriptor: int, most_lines: int = _MOST_LINES) -> None:
+        self._descriptor = descriptor
         self._most_lines = most_lines
         self._lines: deque[str] = deque()
         self._dropped = 0
@@ -57,9 +60,9 @@ class LogFile:
             waiting.append(
                 f'{{"event": "log lines dropped", "level": "warning", "n": {dropped}}}\n'
             )
-        if waiting:
-            try:
-                self._file.write("".join(waiting))
-                self._file.flush()
-            except (OSError, ValueError):  # nobody reads any more, and the service goes on
-                return
+        data = memoryview("".join(waiting).encode(errors="backslashreplace"))
+        try:
+            while data:
+                data = data[os.write(self._descriptor, data) :]
+        except OSError:  # nobody reads any more, or there is no room: what was to be said is lost
+            return

@@ -103,6 +103,7 @@ def run(settings: Settings, parts: Parts, sock: socket.socket, ready: Callable[[
         head_deadline_s=settings.head_deadline_s,
         head_bytes=settings.max_head_bytes,
         body_deadline_s=settings.body_deadline_s,
+        write_deadline_s=settings.write_deadline_s,
     )
     config = uvicorn.Config(
         create_app(settings, parts),
@@ -162,6 +163,8 @@ def _configure_logs() -> None:
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.WriteLoggerFactory(file=cast(TextIO, LogFile(sys.stderr))),
+        logger_factory=structlog.WriteLoggerFactory(
+            file=cast(TextIO, LogFile(sys.stderr.fileno()))
+        ),
         cache_logger_on_first_use=True,
     )

@@ -50,6 +50,8 @@ class Settings(BaseSettings):
     """Most bytes of one WAV or FLAC body."""
     body_deadline_s: float = Field(default=10.0, gt=0)
     """Time in which a whole body must have arrived."""
+    write_deadline_s: float = Field(default=20.0, gt=0)
+    """How long a client may leave its answers unread before its connection is cut."""
     max_body_bytes_in_flight: int = Field(default=512 * 2**20, ge=1)
     """Bytes of bodies that are held at once, of all requests together."""
 

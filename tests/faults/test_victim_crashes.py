@@ -125,8 +125,9 @@ def test_a_client_that_leaves_and_comes_back_pays_once(tmp_path, checkpoint):
 
 
 def test_a_ledger_that_hangs_is_refused_within_a_second_and_used_again_later(tmp_path, checkpoint):
+    # Nor does a log that cannot be written stop the ledger for good: both may be on a full disk.
     with (
-        running_victim(checkpoint, tmp_path, plan="demo") as victim,
+        running_victim(checkpoint, tmp_path, plan="demo", errors_to="/dev/full") as victim,
         httpx.Client(base_url=victim.url, timeout=10) as client,
     ):
         assert client.post("/v1/classify", content=BODY, headers=headers(victim.key, "before-cut"))
@@ -163,6 +164,64 @@ def test_a_ledger_that_was_taken_away_sells_nothing(tmp_path, checkpoint):
             response = httpx.post(f"{victim.url}/v1/classify", content=BODY, headers=sent)
             assert response.json()["code"] == "ledger-unreachable"
         assert not victim.ledger_path.exists(), "an empty ledger would sell every budget again"
+
+
+def test_a_query_that_outlasts_the_drain_is_told_so(tmp_path, checkpoint):
+    late = "before-commit=sleep:30"
+    with running_victim(checkpoint, tmp_path, plan="demo", failpoints=late, drain_s=1) as victim:
+        answers: list[httpx.Response] = []
+
+        def ask(number: int) -> None:
+            sent = headers(victim.key, f"late-{number:04d}")
+            address = f"{victim.url}/v1/classify"
+            answers.append(httpx.post(address, content=BODY, headers=sent, timeout=20))
+
+        threads = [threading.Thread(target=ask, args=(number,)) for number in range(4)]
+        for thread in threads:
+            thread.start()
+        time.sleep(1.0)
+        refused_from = time.monotonic()
+        victim.process.terminate()
+        time.sleep(0.3)
+        with contextlib.suppress(httpx.TransportError):
+            sent = headers(victim.key, "too-late")
+            response = httpx.post(f"{victim.url}/v1/classify", content=BODY, headers=sent)
+            assert response.json()["code"] == "draining"
+        for thread in threads:
+            thread.join()
+        assert time.monotonic() - refused_from < 10
+        assert [answer.json()["code"] for answer in answers] == ["draining"] * 4
+        assert all(answer.headers["retry-after"] == "1" for answer in answers)
+        victim.process.join(timeout=30)
+        assert victim.process.exitcode == 0
+        assert "Traceback" not in victim.log.read_text()
+
+
+def test_a_service_that_is_told_to_stop_takes_nothing_new_from_that_moment(tmp_path, checkpoint):
+    slow = "before-model=sleep:2"
+    with running_victim(checkpoint, tmp_path, plan="demo", failpoints=slow) as victim:
+        # A connection that is there already: after SIGTERM no new one is taken.
+        with httpx.Client(base_url=victim.url, timeout=20) as client:
+            assert client.get("/readyz").status_code == 200
+            answers: list[httpx.Response] = []
+
+            def ask() -> None:
+                sent = headers(victim.key, "in-flight")
+                answers.append(httpx.post(f"{victim.url}/v1/classify", content=BODY, headers=sent))
+
+            first = threading.Thread(target=ask)
+            first.start()
+            time.sleep(0.5)
+            os.kill(victim.process.pid, signal.SIGTERM)
+            with contextlib.suppress(httpx.TransportError):  # an idle connection may be closed
+                second = client.post(
+                    "/v1/classify", content=BODY, headers=headers(victim.key, "after-term")
+                )
+                assert second.json()["code"] == "draining"
+            first.join()
+        assert answers[0].status_code == 200
+        victim.process.join(timeout=30)
+        assert ledger_facts(victim.ledger_path) == (BATCH,) * 3
 
 
 def test_a_terminated_server_answers_what_it_took_and_exits_with_0(tmp_path, checkpoint):

@@ -12,13 +12,16 @@ _PRELOADED += ["victim_service.__main__", "victim_service.serve"]
 
 
 def start_victim_command(
-    arguments: Sequence[str], log: Path, variables: Mapping[str, str]
+    arguments: Sequence[str], log: Path, variables: Mapping[str, str], errors_to: str = ""
 ) -> BaseProcess:
-    """Start `earshot-victim` with ``arguments`` and only these VICTIM_ ``variables``."""
+    """Start `earshot-victim` with ``arguments`` and only these VICTIM_ ``variables``.
+
+    Standard error goes to ``errors_to``, or to the log as well.
+    """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(_PRELOADED)
     process = context.Process(
-        target=_sell, args=(list(arguments), str(log), dict(variables)), daemon=True
+        target=_sell, args=(list(arguments), str(log), dict(variables), errors_to), daemon=True
     )
     process.start()
     return process
@@ -33,8 +36,10 @@ def start_attacker(arguments: Sequence[str], log: Path) -> BaseProcess:
     return process
 
 
-def _sell(arguments: list[str], log: str, variables: dict[str, str]) -> None:
+def _sell(arguments: list[str], log: str, variables: dict[str, str], errors_to: str) -> None:
     _write_to(log)
+    if errors_to:
+        os.dup2(os.open(errors_to, os.O_WRONLY), 2)
     for name in [name for name in os.environ if name.startswith("VICTIM_")]:
         del os.environ[name]
     os.environ.update(variables)

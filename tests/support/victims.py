@@ -132,12 +132,14 @@ def running_victim(
     new_keys: bool = True,
     ledger_url: str | None = None,
     options: tuple[str, ...] = (),
+    errors_to: str = "",
     **variables: str | int | float,
 ) -> Iterator[RunningVictim]:
     """Serve ``checkpoint_folder`` until the block ends, with its ledger in ``folder`` unless named.
 
     ``variables`` are settings (``lease_s=1``), ``options`` more words of the command line, such as
-    ``("--plans", path)``. With ``new_keys=False`` no key is issued: the ledger is used again.
+    ``("--plans", path)``, ``errors_to`` a device for standard error, in place of the log. With
+    ``new_keys=False`` no key is issued: the ledger is used again.
     """
     folder.mkdir(parents=True, exist_ok=True)
     ledger_path = folder / "ledger.sqlite"
@@ -148,7 +150,13 @@ def running_victim(
             keys[account] = add_key(ledger_url, account, plan=plan, budget=budget)
         keys["audit"] = add_key(ledger_url, "laboratory", scope="audit")
     process, url, log = start_victim(
-        checkpoint_folder, folder, ledger_url, port=port, options=options, **variables
+        checkpoint_folder,
+        folder,
+        ledger_url,
+        port=port,
+        options=options,
+        errors_to=errors_to,
+        **variables,
     )
     try:
         yield RunningVictim(url, keys, ledger_url, ledger_path, checkpoint_folder, process, log)
@@ -163,6 +171,7 @@ def start_victim(
     *,
     port: int = 0,
     options: tuple[str, ...] = (),
+    errors_to: str = "",
     **variables: str | int | float,
 ) -> tuple[BaseProcess, str, Path]:
     """Start a server process and wait until it is ready; return (process, its URL, its log)."""
@@ -171,7 +180,8 @@ def start_victim(
     log = folder / "server.log"
     words = ["serve", str(checkpoint_folder), "--ledger", ledger_url, "--port", str(port)]
     settings = {f"VICTIM_{name.upper()}": str(value) for name, value in variables.items()}
-    process = start_victim_command([*words, "--port-file", str(port_file), *options], log, settings)
+    command = [*words, "--port-file", str(port_file), *options]
+    process = start_victim_command(command, log, settings, errors_to)
     deadline = time.monotonic() + 60
     while not port_file.exists():
         if not process.is_alive() or time.monotonic() > deadline:

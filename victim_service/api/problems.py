@@ -1,5 +1,6 @@
 """Every error as ``application/problem+json`` (RFC 9457), the framework's own errors included."""
 
+import asyncio
 import functools
 import json
 import math
@@ -74,7 +75,7 @@ def gone(scope: Scope) -> Response:
 
 
 class FaultGuard:
-    """Pure ASGI middleware: a fault of the service becomes a problem document.
+    """Pure ASGI middleware: a fault of the service becomes a problem document, and so does its end.
 
     The log gets the fault's type and place; a message might quote what the client sent.
     """
@@ -94,6 +95,13 @@ class FaultGuard:
 
         try:
             await self._app(scope, receive, watched)
+        except asyncio.CancelledError:
+            if scope["type"] != "http":
+                raise
+            # The time to drain is over. It was cancelled once; the answer may still leave.
+            if not started:
+                refusal = Refusal("draining", retry_after_s=1.0, headers={"Connection": "close"})
+                await refused(scope, self._metrics, refusal)(scope, receive, send)
         except Exception as error:
             if scope["type"] != "http":
                 raise

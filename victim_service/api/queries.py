@@ -5,6 +5,7 @@ It is served in front of FastAPI, whose routing costs more than all that a query
 """
 
 import asyncio
+import secrets
 from functools import partial
 
 from fastapi import Request, Response
@@ -97,17 +98,20 @@ async def answer(parts: Parts, request: Request) -> Response:
     caller = await guards.identify(request, parts)
     answer_type = guards.answer_type(request)
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    idempotency = guards.idempotency_key(request)
+    given = guards.idempotency_key(request)
+    idempotency = given or secrets.token_hex(16)
+    named = {} if given else {contract.IDEMPOTENCY_HEADER: idempotency}
     with parts.bodies.hold() as hold:
         body = await guards.read_body(request, parts, media_type, hold)
-        sent = Sent(body, media_type, idempotency)
+        sent = Sent(body, media_type, idempotency, named=given is not None)
         try:
             bought = await classify(parts, caller, sent, partial(guards.client_left, request))
         except Refusal as refusal:
+            refusal.headers |= named
             raise guards.veil(caller, refusal) from refusal
     clips = len(bought.released.labels)
     request.state.clips = clips
-    headers = guards.limit_headers(caller, bought.grant.standing)
+    headers = named | guards.limit_headers(caller, bought.grant.standing)
     if bought.grant.replayed:
         headers[contract.REPLAYED_HEADER] = "true"
     names = parts.card.labels

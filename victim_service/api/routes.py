@@ -35,7 +35,8 @@ _CLASSIFY_DOCUMENT: dict[str, Any] = {
             "name": contract.IDEMPOTENCY_HEADER,
             "in": "header",
             "required": False,
-            "description": "Names this query; required for more than one clip.",
+            "description": "Names this query; required for more than one clip. One clip without it"
+            " is named by the service: send it again under the name that the answer tells.",
             "schema": {"type": "string", "pattern": "^[!-~]{8,255}$"},
         }
     ],
@@ -116,4 +117,5 @@ def _limit_fields() -> dict[str, Any]:
         contract.RATE_LIMIT_POLICY_HEADER: {"description": "Rate and budget sold.", **text},
         contract.RATE_LIMIT_HEADER: {"description": "Rate and budget left.", **text},
         contract.REPLAYED_HEADER: {"description": "true on a replay, which costs 0.", **text},
+        contract.IDEMPOTENCY_HEADER: {"description": "Name of a query that had none.", **text},
     }

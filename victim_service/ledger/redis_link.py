@@ -120,10 +120,15 @@ class Link:
                 if connection.is_connected and await _is_broken(connection):
                     await connection.disconnect(nowait=True)
                 await connection.connect()  # type: ignore[no-untyped-call]
+                # Connecting may have taken a while: who gave up meanwhile was told that nothing of
+                # the call had left, and nothing shall.
+                group = [call for call in group if not call.answer.done()]
+                unanswered = deque(group)
                 for call in group:
                     call.sent = True
                 words = [self._words(call) for call in group]
-                await connection.send_packed_command(connection.pack_commands(words))
+                if words:
+                    await connection.send_packed_command(connection.pack_commands(words))
                 while unanswered:
                     told = await self._receive(connection, unanswered)
                     trouble = trouble or told  # trouble beats health, health beats silence

@@ -130,6 +130,11 @@ class TestLeanFlac:
         with pytest.raises(AudioError):
             lean_flac(sound("FLAC")[:cut], RATE_HZ)
 
+    @pytest.mark.parametrize("magic", [b"OggS", b"flac", b"RIFF", b"\0\0\0\0"])
+    def test_a_whole_flac_under_another_name_is_none(self, magic: bytes) -> None:
+        with pytest.raises(AudioError, match="not FLAC"):
+            lean_flac(magic + sound("FLAC")[4:], RATE_HZ)
+
     def test_another_rate_has_its_own_code(self) -> None:
         with pytest.raises(AudioError) as caught:
             lean_flac(sound("FLAC", rate_hz=8_000), RATE_HZ)

@@ -19,6 +19,7 @@ from shared.errors import PROBLEM_MEDIA_TYPE, PROBLEMS
 from tests.support.apps import NAMES, NPY, RATE_HZ, SAMPLES, Shop, loudness_model, open_shop
 from tests.support.victims import make_clips
 from victim_service.api import queries
+from victim_service.errors import Refusal
 
 Story = Callable[[Shop], Awaitable[None]]
 
@@ -144,6 +145,41 @@ def test_a_batch_needs_an_idempotency_key_and_a_clip_does_not(tmp_path):
             refused = await shop.post(key, body.getvalue(), NPY, **{"idempotency-key": bad})
             problem(refused, "idempotency-key-malformed")
         assert await shop.spent(key) == 2
+
+    play(tmp_path, story)
+
+
+def test_a_clip_without_a_name_is_told_one_under_which_it_is_answered_again(tmp_path):
+    async def story(shop: Shop) -> None:
+        key = await shop.key()
+        first = await shop.post_wav(key)
+        again = await shop.post_wav(key, **{"idempotency-key": first.headers["idempotency-key"]})
+        assert again.headers["idempotency-replayed"] == "true"
+        assert again.json() == first.json()
+        assert "idempotency-key" not in again.headers  # the client knows it
+        assert await shop.spent(key) == 1
+
+    play(tmp_path, story)
+
+
+def test_a_clip_without_a_name_whose_commit_got_lost_is_paid_once_and_answered(
+    tmp_path, monkeypatch
+):
+    async def story(shop: Shop) -> None:
+        key = await shop.key()
+        commit = shop.ledger.commit
+
+        async def lost(*asked: object) -> None:
+            await commit(*asked)
+            raise Refusal("ledger-unreachable", retry_after_s=1.0)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(shop.ledger, "commit", lost)
+            refused = await shop.post_wav(key)
+        problem(refused, "ledger-unreachable")
+        named = {"idempotency-key": refused.headers["idempotency-key"]}
+        assert (await shop.post_wav(key, **named)).status_code == 200
+        assert await shop.spent(key) == 1
 
     play(tmp_path, story)
 

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import numpy as np
 import pytest
+import structlog
 
 from victim_service import batching
 from victim_service.batching import Batcher
@@ -354,3 +355,68 @@ def test_a_lone_request_is_shared_among_idle_workers():
     answer = run(batcher, lambda: ask(batcher, clips_of(*range(32))))
     assert len(answer) == 32
     assert len(threads) == 2
+
+
+def test_a_model_that_fails_on_everything_is_given_up_and_says_why():
+    def lost(clips: Array) -> Array:
+        raise RuntimeError(f"cannot take {clips[0, 0]:.3f}")
+
+    batcher = Batcher(lost)
+
+    async def work() -> None:
+        for _ in range(batching._DEAD_AFTER_BATCHES):
+            assert batcher.alive
+            with pytest.raises(Refusal, match="model-failed"):
+                await ask(batcher, clips_of(0.123))
+        while batcher.alive:  # the thread tells the waiter before it takes stock
+            await asyncio.sleep(0.01)
+
+    with structlog.testing.capture_logs() as logs:
+        run(batcher, work)
+    assert [line["event"] for line in logs] == ["the model failed", "the model is given up"]
+    assert logs[0]["error"] == "RuntimeError"
+    assert "in lost" in logs[0]["frames"][-1]
+    assert "0.123" not in str(logs)
+
+
+def test_clips_that_break_the_model_do_not_make_it_dead_while_others_are_answered():
+    def model(clips: Array) -> Array:
+        if (clips[:, 0] == 13).any():
+            raise RuntimeError
+        return mark(clips)
+
+    batcher = Batcher(model)
+
+    async def work() -> None:
+        for number in range(3 * batching._DEAD_AFTER_BATCHES):
+            if number % 4 == 3:
+                await ask(batcher, clips_of(1))
+                continue
+            with pytest.raises(Refusal, match="model-failed"):
+                await ask(batcher, clips_of(13))
+        assert batcher.alive
+
+    run(batcher, work)
+
+
+def test_a_worker_that_dies_tells_its_waiters_even_when_the_log_fails(monkeypatch):
+    class Dead(BaseException):
+        pass
+
+    class FullDisk:
+        def error(self, *_: object, **__: object) -> None:
+            raise OSError("no space left")
+
+    def model(clips: Array) -> Array:
+        raise Dead
+
+    monkeypatch.setattr(batching, "_log", FullDisk())
+    monkeypatch.setattr(threading, "excepthook", lambda _: None)
+    batcher = Batcher(model)
+
+    async def work() -> None:
+        with pytest.raises(Refusal, match="model-failed"):
+            await ask(batcher, clips_of(1))
+        assert not batcher.alive
+
+    run(batcher, work)

@@ -16,9 +16,14 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from shared.errors import PROBLEM_MEDIA_TYPE
 from victim_service.door import DoorLimits, door
 
-LIMITS = DoorLimits(connections=3, head_deadline_s=0.4, head_bytes=4096, body_deadline_s=0.4)
+LIMITS = DoorLimits(
+    connections=3, head_deadline_s=0.4, head_bytes=4096, body_deadline_s=0.4, write_deadline_s=0.4
+)
 GET = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
 Talk = Callable[["Site"], Awaitable[None]]
+
+
+_LONG_BYTES = 20_000_000  # more than sockets and buffers take
 
 
 async def hello(scope: Scope, receive: Receive, send: Send) -> None:
@@ -27,6 +32,11 @@ async def hello(scope: Scope, receive: Receive, send: Send) -> None:
         return
     if scope["path"] == "/slow":
         await asyncio.sleep(0.8)
+    if scope["path"] == "/long":
+        length = (b"content-length", b"%d" % _LONG_BYTES)
+        await send({"type": "http.response.start", "status": 200, "headers": [length]})
+        await send({"type": "http.response.body", "body": bytes(_LONG_BYTES)})
+        return
     length = (b"content-length", b"5")
     await send({"type": "http.response.start", "status": 200, "headers": [length]})
     await send({"type": "http.response.body", "body": b"hello"})
@@ -113,7 +123,8 @@ def test_uvicorn_is_the_one_that_the_door_was_read_against():
 def test_every_name_that_the_door_relies_on_is_still_there():
     overridden = (
         "__init__ connection_made connection_lost data_received on_message_begin "
-        "on_headers_complete on_message_complete on_response_complete send_400_response"
+        "on_headers_complete on_message_complete on_response_complete send_400_response "
+        "pause_writing resume_writing"
     )
     for name in overridden.split():
         assert inspect.isfunction(getattr(HttpToolsProtocol, name)), name
@@ -318,5 +329,32 @@ def test_an_upgrade_that_nobody_offers_is_passed_over():
                 b"upgrade: h2c\r\nhttp2-settings: AAMAAABkAAQAAP__\r\n\r\n"
             )
             assert (await client.answer())[::2] == (200, b"hello")
+
+    talk(story)
+
+
+def test_a_client_that_asks_and_does_not_read_loses_its_connection():
+    async def story(site: Site) -> None:
+        async with site.connect() as deaf:
+            await deaf.send(GET.replace(b"/", b"/long", 1))
+            await asyncio.sleep(2 * LIMITS.write_deadline_s)
+            async with site.connect() as other:
+                await other.send(GET)
+                assert (await other.answer())[0] == 200
+            with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
+                await deaf.answer()
+
+    talk(story)
+
+
+def test_a_client_that_reads_slowly_but_reads_keeps_its_connection():
+    async def story(site: Site) -> None:
+        async with site.connect() as client:
+            await client.send(GET.replace(b"/", b"/long", 1))
+            await asyncio.sleep(LIMITS.write_deadline_s / 2)
+            assert len((await client.answer())[2]) == _LONG_BYTES
+            await asyncio.sleep(2 * LIMITS.write_deadline_s)
+            await client.send(GET)
+            assert (await client.answer())[0] == 200
 
     talk(story)

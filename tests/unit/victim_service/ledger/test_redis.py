@@ -285,6 +285,30 @@ def test_a_reservation_whose_caller_went_away_is_taken_back(own, opened, run):
     run(work())
 
 
+def test_who_gave_up_while_the_connection_was_made_never_pays(own, opened, run):
+    """On any database but the first, connecting waits for Redis before a call is sent."""
+    address = own.url.removesuffix("/0") + "/1"
+    patient, hasty = opened(address), opened(address, 0.3)
+
+    async def work() -> None:
+        await patient.ping()
+        own.pause()
+        told = [asyncio.create_task(hasty.reserve(query(f"q{n}"), LEASE_S)) for n in range(40)]
+        try:
+            for task in told:
+                with pytest.raises(Refusal, match="ledger-unreachable"):
+                    await task
+        finally:
+            own.resume()
+        await asyncio.sleep(1.0)
+        assert (await buy(hasty, "last")).charged == 7
+        held = [entry.kind for entry in await patient.entries()]
+        assert held.count("reserve") - held.count("release") == 1, held
+        assert (await patient.standing(policies())).spent == 7
+
+    run(work())
+
+
 def test_an_answer_that_is_lost_once_is_asked_for_again(near, far, run, proxy):
     async def work() -> None:
         proxy.resets = 1
