@@ -16,6 +16,7 @@ from hypothesis.stateful import (
     Bundle,
     RuleBasedStateMachine,
     consumes,
+    invariant,
     multiple,
     rule,
     run_state_machine_as_test,
@@ -67,13 +68,13 @@ class LedgerMachine(RuleBasedStateMachine):
         self.limits: dict[str, int | None] = {"key": 30, "account": 45, "total": 80}
         self.versions = {"soft": 0, "hard": 0}
         self.keys: list[KeyRecord] = []
+        self.begun = False
 
     def open(self) -> Ledger:
         return open_ledger(self.url, 30.0)
 
     def do(self, call: Any) -> Any:
         """Return what the call returns, or the code of its refusal."""
-        LedgerMachine.steps += 1
 
         async def work() -> Any:
             return await call
@@ -82,6 +83,12 @@ class LedgerMachine(RuleBasedStateMachine):
             return self.runner.run(work())
         except Refusal as refusal:
             return refusal.code
+
+    @invariant()
+    def count(self) -> None:
+        """Count the rules that ran: this is checked once before the first one, and after each."""
+        LedgerMachine.steps += self.begun
+        self.begun = True
 
     def query(self, key_id: str, name: str, clips: int, **terms: Any) -> Query:
         account = KEYS[key_id]
@@ -250,7 +257,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
 
 def drive(fresh_url: Callable[[], str]) -> None:
-    """Take at least ``STEPS`` steps, in runs on a new ledger each."""
+    """Take at least ``STEPS`` steps (rules of the machine), in runs on a new ledger each."""
     LedgerMachine.steps = 0
     for number in itertools.count():
         options = settings(
@@ -265,6 +272,7 @@ def drive(fresh_url: Callable[[], str]) -> None:
         machine = seed(chosen)(lambda: LedgerMachine(fresh_url()))
         run_state_machine_as_test(machine, settings=options)
         if LedgerMachine.steps >= STEPS:
+            print(f"{LedgerMachine.steps} steps")
             return
 
 
