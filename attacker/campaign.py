@@ -134,7 +134,8 @@ class Campaign:
             return budget
         self.listener.note(
             f"The account has {account.remaining:,} clips left of {account.budget:,}, and this "
-            f"campaign wants {budget - bought:,}: it will stop there."
+            f"campaign wants {budget - bought:,}: it will stop there. A budget never refills: ask "
+            "for a key with a larger one, or run a smaller experiment."
         )
         return bought + account.remaining
 

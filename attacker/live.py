@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+from rich.table import Column
 
 from attacker.campaign import Progress as CampaignProgress
 
@@ -20,11 +21,16 @@ class View:
     def __init__(self, console: Console) -> None:
         self.console = console
         self._bars = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[facts]}"),
+            TextColumn("{task.description}", table_column=Column(no_wrap=True, min_width=12)),
+            BarColumn(bar_width=12),
+            MofNCompleteColumn(table_column=Column(no_wrap=True, min_width=9)),
+            # What gives way on a narrow terminal: its end.
+            TextColumn(
+                "{task.fields[facts]}",
+                table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1),
+            ),
             console=console,
+            expand=True,
         )
         self._tasks: dict[str, TaskID] = {}
         self._spoken: dict[str, tuple[float, int]] = {}
@@ -85,12 +91,12 @@ class CampaignView:
         counts, rate = progress.counts, progress.clips_per_s
         left_s = (progress.budget - counts.observed) / rate if rate > 0 else 0.0
         facts = [
-            f"iteration {counts.iteration}/{progress.iterations}",
+            f"ETA {show_duration(left_s)}",
             f"{rate:,.0f} clips/s",
             f"volume {counts.kept:,}",
             f"coverage {counts.labels_seen}/{self.n_classes}",
             f"refusals {self.refusals}",
-            f"ETA {show_duration(left_s)}",
+            f"iteration {counts.iteration}/{progress.iterations}",
         ]
         self.view.step(self.name, counts.observed, progress.budget, " · ".join(facts))
 

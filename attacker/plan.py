@@ -34,6 +34,8 @@ class CampaignForecast:
 
     name: str
     queries: int
+    unpaid: int
+    """Those of them that were not sent before: what was, may be paid already."""
     price: float
     least_s: float
     """Seconds that the plan's rate alone takes; the victim's speed comes on top."""
@@ -63,7 +65,8 @@ class Forecast:
     def missing(self) -> int:
         """Clips that the account will not buy."""
         remaining = self.account.remaining
-        return 0 if remaining is None else max(0, self.queries - remaining)
+        wanted = sum(campaign.unpaid for campaign in self.campaigns)
+        return 0 if remaining is None else max(0, wanted - remaining)
 
 
 def forecast(
@@ -97,11 +100,12 @@ def forecast(
     for spec, source, sampler in sources:
         most = None if sampler.caps is None else int(sampler.caps.sum())
         kept = [mark if most is None else min(mark, most) for mark in _marks(experiment)]
-        queries = _left_to_buy(experiment.budget, folder.campaign(spec.name))
+        queries, unpaid = _left_to_buy(experiment.budget, folder.campaign(spec.name))
         campaigns.append(
             CampaignForecast(
                 name=spec.name,
                 queries=queries,
+                unpaid=unpaid,
                 price=queries * account.price_per_clip,
                 least_s=least_seconds(queries, account),
                 making_s=queries * _time_clip(source),
@@ -150,13 +154,17 @@ async def _ask(url: str, key: str, patience_s: float) -> tuple[ModelCard, Accoun
         return await oracle.card(), await oracle.account()
 
 
-def _left_to_buy(budget: int, folder: Path) -> int:
+def _left_to_buy(budget: int, folder: Path) -> tuple[int, int]:
+    """Return the clips without an answer, and those of them that were never sent."""
     try:
         journal = Journal.read(folder)
     except JournalError:
-        return budget
+        return budget, budget
     try:
-        return 0 if journal.ended == "caps-met" else budget - journal.counts().answered
+        counts = journal.counts()
+        in_doubt = counts.planned - counts.answered
+        left = in_doubt if journal.ended == "caps-met" else budget - counts.answered
+        return left, left - in_doubt
     finally:
         journal.close()
 

@@ -5,7 +5,7 @@ forward rate of the plain network, at its best batch, is measured by another pro
 it, on the same processors, and every round gives one ratio for each load:
 
 * 4 clients x 64 clips, limit 0.85, and 32 clients x 1 clip, limit 0.6, from a lean client;
-* 4 tasks x 64 clips of the attacker's own client, which costs processors of its own: no limit.
+* 4 tasks x 64 clips of the attacker's own client, which costs processors of its own: limit 0.85.
 """
 
 import argparse
@@ -87,7 +87,11 @@ def figures(result: Report) -> list[Figure]:
         Figure(f"HTTP / folded forward, {name_of(load)}", ratios(name_of(load), "folded"))
         for load in LIMITS
     ]
-    client = Figure("attacker's client / forward, 4 tasks x 64 clips", ratios("attacker's client"))
+    client = Figure(
+        "attacker's client / forward, 4 tasks x 64 clips",
+        ratios("attacker's client"),
+        LIMITS[BATCHES],
+    )
     rate = [row["plain"] for row in result.rounds]
     return [*found, client, Figure("forward of the plain network", rate, unit="clips/s")]
 

@@ -7,6 +7,7 @@ on a free loopback port and ends with this script, however the script ends.
 import argparse
 import ctypes
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -76,6 +77,7 @@ def run_steps(options: argparse.Namespace, out: Path) -> None:
         heading("4. The laboratory measures what was stolen")
         report = ["--bundle", str(victim / "bundle"), "--url", url, "--audit-key-file", str(audit)]
         report += ["--key-file", str(key)]
+        os.environ["EARSHOT_COMMAND"] = this_command()
         call(earshot_attacker("report", str(out / "campaign"), *report))
 
 
@@ -161,6 +163,12 @@ def earshot_victim(*arguments: str) -> list[str]:
 def earshot_attacker(*arguments: str) -> list[str]:
     """Command line of the attacker's console script, run by this very Python."""
     return [sys.executable, "-m", "attacker", *arguments]
+
+
+def this_command() -> str:
+    """Return what a person types to do all of this again; the port is another each time."""
+    arguments = shlex.join(sys.argv[1:])
+    return f"make demo DEMO_ARGS={shlex.quote(arguments)}" if arguments else "make demo"
 
 
 def show(command: list[str]) -> str:

@@ -40,8 +40,7 @@ def save(folder: Path, tensors: Mapping[str, torch.Tensor], card: Mapping[str, A
     full_card = {**card, _TENSORS_HASH: checkpoint_id}
     full_card[_CARD_HASH] = _hash_card(full_card)
     write_atomically(folder / TENSORS_NAME, data)
-    text = json.dumps(full_card, indent=2, ensure_ascii=False) + "\n"
-    write_atomically(folder / CARD_NAME, text.encode())
+    write_atomically(folder / CARD_NAME, _write_card(full_card).encode())
     return checkpoint_id
 
 
@@ -78,7 +77,8 @@ def load_card(folder: Path) -> dict[str, Any]:
     """
     path = folder / CARD_NAME
     try:
-        card = json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        card: dict[str, Any] = json.loads(text)
     except OSError as error:
         raise CheckpointError(
             f"{path}: {error.strerror}. Name a checkpoint folder that holds "
@@ -86,7 +86,8 @@ def load_card(folder: Path) -> dict[str, Any]:
         ) from error
     except ValueError as error:
         raise CheckpointError(f"{path}: not JSON ({error}). Copy the folder again.") from error
-    if not isinstance(card, dict) or card.get(_CARD_HASH) != _hash_card(card):
+    whole = isinstance(card, dict) and card.get(_CARD_HASH) == _hash_card(card)
+    if not whole or text != _write_card(card):
         raise CheckpointError(
             f"{path}: the card differs from what was saved. Copy the checkpoint folder again, "
             "or train it again."
@@ -109,6 +110,11 @@ def write_atomically(path: Path, data: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
+
+
+def _write_card(card: Mapping[str, Any]) -> str:
+    """Return the one text of a card: a byte that changes nothing of its meaning counts, too."""
+    return json.dumps(card, indent=2, ensure_ascii=False) + "\n"
 
 
 def _hash_card(card: Mapping[str, Any]) -> str:

@@ -30,6 +30,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(no_speech)
 
 
+@pytest.fixture(autouse=True)
+def _same_weights_whatever_ran_before() -> None:
+    """Networks of tests are drawn from torch's own stream, which all tests of a worker share."""
+    torch.manual_seed(0)
+
+
 @pytest.fixture(scope="session")
 def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     """A durable Redis for whoever leaves it running; its data is everybody's."""

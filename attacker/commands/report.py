@@ -24,6 +24,12 @@ AuditKey = Annotated[
     str, typer.Option(help="API key of the audit scope; better in EARSHOT_AUDIT_KEY or a file.")
 ]
 AuditKeyFile = Annotated[Path | None, typer.Option(help="File that holds the audit key.")]
+Again = Annotated[
+    str,
+    typer.Option(
+        envvar="EARSHOT_COMMAND", hidden=True, help="Command that the report says repeats the run."
+    ),
+]
 Open = Annotated[bool, typer.Option("--open", help="Show the report in a browser.")]
 
 
@@ -36,6 +42,7 @@ def report(
     key: Key = "",
     key_file: KeyFile = None,
     cache: Cache = DEFAULT_CACHE,
+    again: Again = "",
     open_: Open = False,
 ) -> None:
     """Score every surrogate of a run on the victim's test split, and write the report.
@@ -46,7 +53,14 @@ def report(
     audit = _optional_key(audit_key, audit_key_file, AUDIT_KEY_VARIABLE)
     query = _optional_key(key, key_file, "EARSHOT_KEY")
     path = write_report(
-        folder, bundle, url=url, audit_key=audit, query_key=query, cache=cache, console=Console()
+        folder,
+        bundle,
+        url=url,
+        audit_key=audit,
+        query_key=query,
+        cache=cache,
+        again=again or None,
+        console=Console(),
     )
     if open_:
         webbrowser.open(path.resolve().as_uri())
@@ -60,6 +74,7 @@ def write_report(
     audit_key: str | None,
     query_key: str | None = None,
     cache: Path = DEFAULT_CACHE,
+    again: str | None = None,
     console: Console,
 ) -> Path:
     """Measure the run in ``folder``, print the table, and return the path of the report.
@@ -71,7 +86,7 @@ def write_report(
     from shared.runtime import tune_process
 
     tune_process()
-    measurement = Measurement(folder, bundle, url, audit_key, query_key, cache)
+    measurement = Measurement(folder, bundle, url, audit_key, query_key, cache, again)
     with console.status("measuring") as status:
         results, path = measurement.carry_out(lambda text: status.update(text))
     show(results, console)

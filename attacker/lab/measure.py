@@ -34,6 +34,8 @@ class Measurement:
     query_key: str | None = field(default=None, repr=False)
     """The key that paid; with it the report compares the ledger with the journal."""
     cache: Path = Path("runs/cache")
+    again: str | None = None
+    """The command that makes the whole run again, where one program did more than this one."""
 
     def carry_out(self, say: Say = lambda text: None) -> tuple[Results, Path]:
         """Measure; return the results and the path of the report.
@@ -94,6 +96,8 @@ class Measurement:
             return None, problem
 
     def _commands(self, run: RunRecord) -> tuple[str, ...]:
+        if self.again:
+            return (self.again,)
         begun = run.card.get("command")
         first = begun if isinstance(begun, str) else f"earshot-attacker resume {self.run}"
         # Without --url the address came from the environment, or from the default of that day.

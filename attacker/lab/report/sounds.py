@@ -19,6 +19,9 @@ _WINDOW_SAMPLES = 256
 _RANGE_DB = 70.0
 
 
+_FIRST_SOURCES = ("proxy", "wavegan")
+
+
 @dataclass(frozen=True)
 class Sound:
     """One clip with its spectrogram, both as ``data:`` URIs."""
@@ -54,9 +57,10 @@ def collect_sounds(
 ) -> SoundTable:
     """Choose the speakers of whom every origin has the most convincing clip, and fetch the clips.
 
-    ``victim`` holds the victim's probabilities (N, K) on the bundle's clips.
+    ``victim`` holds the victim's probabilities (N, K) on the bundle's clips. The first campaigns
+    to be shown are one of real speech and one of synthetic speech, wherever they stand in the run.
     """
-    shown = [item for item in run.campaigns if item.queries and item.remake][:campaigns]
+    shown = _choose_campaigns(run, campaigns)
     best = [_best_positions(item, bundle.n_classes) for item in shown]
     real = _best_real(bundle, victim)
     labels = _choose_labels(real, best, speakers)
@@ -76,6 +80,15 @@ def collect_sounds(
         for index, label in enumerate(labels)
     )
     return SoundTable(tuple(title for title, _ in columns), rows, tuple(notes))
+
+
+def _choose_campaigns(run: RunRecord, most: int) -> list[CampaignRecord]:
+    """Return up to ``most`` campaigns, in the order of the run."""
+    able = [item for item in run.campaigns if item.queries and item.remake]
+    firsts = [next((item for item in able if item.source == kind), None) for kind in _FIRST_SOURCES]
+    wanted = [item for item in firsts if item is not None]
+    wanted += [item for item in able if item not in wanted]
+    return [item for item in able if item in wanted[:most]]
 
 
 def _best_positions(campaign: CampaignRecord, n_classes: int) -> dict[int, int]:

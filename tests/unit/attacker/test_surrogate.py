@@ -165,6 +165,27 @@ def test_the_card_says_what_was_paid_and_kept(tmp_path: Path) -> None:
     assert not list(tmp_path.rglob("state.safetensors"))
 
 
+def test_what_is_kept_is_chosen_on_held_out_queries(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither on what it was trained on nor on anybody's test split."""
+    given: list[Any] = []
+    plain = surrogate.fit
+
+    def spy(model: Any, training: Any, validation: Any, *rest: Any, **more: Any) -> Any:
+        given.extend([training, validation])
+        return plain(model, training, validation, *rest, **more)
+
+    monkeypatch.setattr(surrogate, "fit", spy)
+    what = inputs(80)
+    train(tmp_path, what)
+    kept = what.rows.indices[what.rows.kept]
+    held_out, used = surrogate.split_holdout(len(kept), what.spec.holdout, what.seed, what.mark)
+    for part, wanted in zip(given, (used, held_out), strict=True):
+        sent, _ = part.batch(np.arange(len(part)), None)
+        np.testing.assert_array_equal(sent, clips_of(what.rows).fetch(kept[wanted]))
+
+
 def test_holdout_and_training_share_nothing() -> None:
     held_out, used = surrogate.split_holdout(50, 0.1, seed=0, mark=50)
     assert sorted([*held_out, *used]) == list(range(50))

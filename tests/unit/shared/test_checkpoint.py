@@ -1,4 +1,3 @@
-import json
 from pathlib import Path
 
 import pytest
@@ -41,8 +40,6 @@ def test_any_changed_byte_is_refused(saved: Path, name: str) -> None:
         changed = bytearray(original)
         changed[position] ^= 1
         (saved / name).write_bytes(changed)
-        if name == "card.json" and _same_json(original, bytes(changed)):
-            continue  # white space between tokens says nothing
         with pytest.raises(CheckpointError):
             checkpoint.load(saved)
     (saved / name).write_bytes(original)
@@ -70,10 +67,3 @@ def test_a_failed_write_leaves_the_old_checkpoint(
     with pytest.raises(OSError, match="disk full"):
         checkpoint.save(saved, {"w": torch.zeros(1)}, {})
     assert checkpoint.load(saved)[1]["kind"] == "test"
-
-
-def _same_json(left: bytes, right: bytes) -> bool:
-    try:
-        return bool(json.loads(left) == json.loads(right))
-    except ValueError:
-        return False

@@ -1,11 +1,15 @@
+import io
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 
 import numpy as np
 import pytest
+from rich.console import Console
 from safetensors.numpy import load_file
 
 from shared.audio import to_wav
@@ -13,8 +17,10 @@ from shared.checkpoint import load, load_card
 from shared.config import ConfigError, load_yaml, validate
 from shared.corpora import CorpusError
 from tests.support.victims import ROOT, environment
+from victim_service import train as training
 from victim_service.errors import StartError
 from victim_service.model import Predictor
+from victim_service.progress import LiveReport
 from victim_service.settings import PACKAGE
 from victim_service.train import VictimRecipe, load_data, train
 
@@ -90,6 +96,33 @@ def test_a_training_ends_in_a_victim_with_card_bundle_and_counts(tmp_path):
     assert list(out.rglob("events.out.tfevents*"))
 
 
+def test_each_part_of_the_split_has_its_one_use(tmp_path, monkeypatch):
+    given = []
+    plain = training.fit
+
+    def spy(network, train_part, validation_part, *rest, **more):
+        given.extend([train_part, validation_part])
+        return plain(network, train_part, validation_part, *rest, **more)
+
+    monkeypatch.setattr(training, "fit", spy)
+    root = make_corpus(tmp_path / "corpus")
+    for clip in list((root / "s1").iterdir())[:3]:
+        clip.unlink()
+    spec = recipe(root, epochs=1)
+    train(spec, tmp_path / "out", tmp_path / "cache", Silent())
+    data = load_data(spec, tmp_path / "cache")
+    assert [part.indices.tolist() for part in given] == [
+        list(data.split.train),
+        list(data.split.validation),
+    ]
+    counted = json.loads((tmp_path / "out" / "class_counts.json").read_text())
+    trained = [data.store.clips[index].speaker for index in data.split.train]
+    assert dict(zip(counted["labels"], counted["counts"], strict=True)) == Counter(trained)
+    bundle = json.loads((tmp_path / "out" / "bundle" / "bundle.json").read_text())
+    tested = [data.store.manifest[index] for index in data.split.test]
+    assert bundle["manifest"] == tested
+
+
 def test_a_finished_victim_is_used_again_until_recipe_or_audio_change(tmp_path):
     root = make_corpus(tmp_path / "corpus")
     out, cache = tmp_path / "out", tmp_path / "cache"
@@ -122,6 +155,12 @@ def test_bad_files_are_named_and_counted_and_the_run_goes_on(tmp_path):
     data = load_data(recipe(root), tmp_path / "cache")
     assert sorted(item.path.name for item in data.store.skipped) == ["empty.wav", "noise.flac"]
     assert len(data.store.clips) == 30
+    said = io.StringIO()
+    with LiveReport(Console(file=said, width=200)) as report:
+        report.corpus_ready(data)
+    assert "2 files were left out" in said.getvalue()
+    assert "empty.wav: " in said.getvalue()
+    assert "noise.flac: " in said.getvalue()
 
 
 def test_a_corpus_without_audio_or_with_one_speaker_is_a_clear_error(tmp_path):

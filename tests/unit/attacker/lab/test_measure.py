@@ -73,3 +73,9 @@ def test_the_commands_name_the_victim(tmp_path: Path, command: str | None, first
     assert commands[0].startswith(first)
     assert sum("EARSHOT_URL" in line for line in commands) == ("URL" in first)
     assert (command or "earshot-attacker resume") in "\n".join(commands)
+
+
+def test_a_program_that_did_more_says_how_to_repeat_it(tmp_path: Path) -> None:
+    """`make demo` serves on another port each time: the parts of it cannot be run again alone."""
+    whole = dataclasses.replace(measurement(tmp_path), again="make demo")
+    assert whole._commands(lab_world.run(tmp_path)) == ("make demo",)

@@ -12,6 +12,7 @@ from attacker.lab.evaluate import Findings
 from attacker.lab.records import CampaignRecord, RemakeError, RunRecord
 from attacker.lab.report.builder import build_report, color_order
 from attacker.lab.report.sounds import SoundTable
+from attacker.lab.report.speakers import label_histograms
 from attacker.lab.results import Account
 from tests.support.lab_world import NAMES, campaign, findings, page, run
 
@@ -271,3 +272,17 @@ def test_many_speakers_are_drawn_as_curves(tmp_path: Path, monkeypatch: pytest.M
     text = " ".join(Page(page(run(tmp_path))).text)
     assert "labels, most frequent first" in text
     assert "each line in its own order" in text
+
+
+def test_the_histogram_shows_answers_before_and_after_thresholding(tmp_path: Path) -> None:
+    record = campaign()
+    figure = label_histograms((record,), list(NAMES), {record.name: "#000000"})
+    (axes,) = figure.axes
+    heights = [[bar.get_height() for bar in bars] for bars in axes.containers]
+    order = np.argsort(-np.bincount(record.labels, minlength=len(NAMES)), kind="stable")
+    for shown, labels in zip(heights, (record.labels, record.labels[record.kept]), strict=True):
+        assert shown == np.bincount(labels, minlength=len(NAMES))[order].tolist()
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == [
+        "answered",
+        "kept for training",
+    ]

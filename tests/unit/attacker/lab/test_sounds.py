@@ -39,6 +39,17 @@ def test_rows_are_speakers_and_columns_origins(tmp_path: Path) -> None:
         assert [sound.origin for sound in row.sounds if sound] == ["real", "proxy", "wavegan"]
 
 
+def test_synthetic_clips_are_shown_wherever_their_campaign_stands(tmp_path: Path) -> None:
+    ruler = bundle()
+    victim = answers(ruler.labels, 6, 0.95, seed=1)
+    others = [campaign(f"noise-{n}", source="gaussian_noise") for n in range(3)]
+    record = run(tmp_path, *others, campaign("gan", source="wavegan"), campaign())
+    table = collect_sounds(record, ruler, victim)
+    assert table.columns[1:] == ("gan: sent from wavegan", "proxy-only: sent from proxy")
+    only = collect_sounds(run(tmp_path, *others), ruler, victim)
+    assert only.columns[1:] == tuple(f"noise-{n}: sent from gaussian_noise" for n in range(2))
+
+
 def test_the_clip_shown_is_a_kept_one_of_that_label_with_the_highest_confidence(
     tmp_path: Path,
 ) -> None:
