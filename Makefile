@@ -42,9 +42,17 @@ lint: $(INSTALLED) ## ruff, mypy strict and import-linter
 bench: $(INSTALLED) ## measure the service, each figure beside its limit or peer in one run (about 20 minutes)
 	@$(BIN)/python -m benchmarks $(BENCH_ARGS)
 
-lock: $(INSTALLED) ## resolve requirements.lock anew from pyproject.toml
-	$(BIN)/uv pip compile --quiet --all-extras --generate-hashes --python-version 3.11 \
-	  --no-emit-index-url --custom-compile-command "make lock" pyproject.toml -o requirements.lock
+COMPILE := $(BIN)/uv pip compile --quiet --generate-hashes --python-version 3.11 --no-emit-index-url \
+  --custom-compile-command "make lock" pyproject.toml
+# The images install what both sides need in one layer, and their own side's packages in another.
+SIDE = $(COMPILE) -c requirements.lock $$(sed -n 's/^\([A-Za-z0-9._-]*\)==.*/--no-emit-package \1/p' \
+  shared/requirements.lock)
+
+lock: $(INSTALLED) ## resolve the locks anew from pyproject.toml
+	$(COMPILE) --all-extras -o requirements.lock
+	$(COMPILE) -c requirements.lock -o shared/requirements.lock
+	$(SIDE) --extra victim -o victim_service/requirements.lock
+	$(SIDE) --extra attacker -o attacker/requirements.lock
 
 clean: ## remove .venv and the tools' caches, not runs/
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

@@ -169,9 +169,15 @@ class Experiment(Frozen):
 
 
 def load_experiment(
-    path: Path, *, class_counts: Path | None = None, proxy_root: Path | None = None
+    path: Path,
+    *,
+    class_counts: Path | None = None,
+    proxy_root: Path | None = None,
+    usual_root: Path | None = None,
 ) -> Experiment:
     """Read an experiment; the options of the command line replace what the file says.
+
+    ``proxy_root`` must fit; ``usual_root`` is for any proxy corpus that lies in a folder.
 
     Raises:
         ConfigError: the file does not fit the schema.
@@ -181,13 +187,14 @@ def load_experiment(
     if class_counts is not None:
         knowledge = experiment.knowledge.model_copy(update={"class_counts": str(class_counts)})
         experiment = experiment.model_copy(update={"knowledge": knowledge})
-    if proxy_root is not None:
-        if "root" not in type(experiment.proxy).model_fields:
-            raise ExperimentError(
-                f"--proxy-root: the proxy corpus of {path} is {experiment.proxy.kind!r}, which has "
-                "no folder. Leave the option out, or use kind: speaker_tree."
-            )
-        proxy = experiment.proxy.model_copy(update={"root": str(proxy_root)})
+    if proxy_root is not None and "root" not in type(experiment.proxy).model_fields:
+        raise ExperimentError(
+            f"--proxy-root: the proxy corpus of {path} is {experiment.proxy.kind!r}, which has "
+            "no folder. Leave the option out, or use kind: speaker_tree."
+        )
+    root = proxy_root or usual_root
+    if root is not None and "root" in type(experiment.proxy).model_fields:
+        proxy = experiment.proxy.model_copy(update={"root": str(root)})
         experiment = experiment.model_copy(update={"proxy": proxy})
     return experiment
 

@@ -129,8 +129,13 @@ def redact(argv: Sequence[str]) -> list[str]:
 
 
 def commit() -> str | None:
-    """Return the commit of the source, marked ``-dirty`` where it was changed; None without git."""
+    """Return the commit of the source, marked ``-dirty`` where it was changed; None if unknown.
+
+    An image has no git: who builds it may write the commit into a file.
+    """
     root = Path(attacker.__file__).parent.parent
+    if (root / "COMMIT").is_file():
+        return (root / "COMMIT").read_text(encoding="utf-8").strip() or None
     try:
         done = subprocess.run(
             ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],

@@ -1,5 +1,7 @@
 """Which errors are shown to people as one line, and which are defects that need a traceback."""
 
+import os
+
 _PACKAGES = ("shared", "victim_service", "attacker")
 
 
@@ -8,7 +10,11 @@ def explain(error: Exception) -> str | None:
     if is_ours(error):
         return str(error)
     if isinstance(error, OSError) and error.filename is not None:
-        return f"{error.filename}: {error.strerror}. Name a place that can be read and written."
+        who = f" for user {os.getuid()}" if isinstance(error, PermissionError) else ""
+        return (
+            f"{error.filename}: {error.strerror}{who}. Name a place that can be read and written, "
+            "or change who may."
+        )
     return None
 
 

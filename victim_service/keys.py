@@ -82,6 +82,14 @@ async def issue_into(
     return key, record
 
 
+def id_of(key: str) -> str | None:
+    """Return the id in ``key``, or None where it is no key, or a mistyped one."""
+    shape = _SHAPE.fullmatch(key)
+    if shape is None or _checksum(key[: shape.start(3) - 1]) != shape[3]:
+        return None
+    return shape[1]
+
+
 class KeyRing:
     """Checks presented keys against the ledger; a revocation is seen within a second.
 
@@ -104,10 +112,10 @@ class KeyRing:
         Raises:
             Refusal: invalid-key, which never tells what exactly is wrong; ledger-unreachable.
         """
-        shape = _SHAPE.fullmatch(key)
-        if shape is None or _checksum(key[: shape.start(3) - 1]) != shape[3]:
+        key_id = id_of(key)
+        if key_id is None:
             raise Refusal("invalid-key")
-        record = await self._record(shape[1])
+        record = await self._record(key_id)
         if record is None or not hmac.compare_digest(record.digest, _digest(key)):
             raise Refusal("invalid-key")
         if record.state != "valid":

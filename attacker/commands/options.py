@@ -34,8 +34,17 @@ Patience = Annotated[
     float, typer.Option(min=0.1, help="Seconds for which one request is tried again.")
 ]
 
+PROXY_ROOT_VARIABLE = "EARSHOT_PROXY_ROOT"
+"""Where every proxy corpus that lies in a folder is found, as in a container."""
+
 DEFAULT_CACHE = Path("runs/cache")
 DEFAULT_PATIENCE_S = 120.0
+
+
+def usual_proxy_root() -> Path | None:
+    """Return the folder that the environment names for proxy corpora, if any."""
+    named = os.environ.get(PROXY_ROOT_VARIABLE)
+    return Path(named) if named else None
 
 
 def read_key(key: str, key_file: Path | None) -> str:

@@ -22,6 +22,7 @@ from attacker.commands.options import (
     ProxyRoot,
     Url,
     read_key,
+    usual_proxy_root,
 )
 
 if TYPE_CHECKING:
@@ -50,7 +51,12 @@ def plan(
     from shared.runtime import choose_device, tune_process
 
     tune_process()
-    loaded = load_experiment(experiment, class_counts=class_counts, proxy_root=proxy_root)
+    loaded = load_experiment(
+        experiment,
+        class_counts=class_counts,
+        proxy_root=proxy_root,
+        usual_root=usual_proxy_root(),
+    )
     console = Console()
     view = View(console)
     folder = RunFolder(out or Path("runs") / loaded.name)

@@ -23,6 +23,7 @@ from attacker.commands.options import (
     ProxyRoot,
     Url,
     read_key,
+    usual_proxy_root,
 )
 
 if TYPE_CHECKING:
@@ -49,7 +50,12 @@ def run(
     from attacker.run_folder import RunFolder
     from attacker.theft import Theft
 
-    loaded = load_experiment(experiment, class_counts=class_counts, proxy_root=proxy_root)
+    loaded = load_experiment(
+        experiment,
+        class_counts=class_counts,
+        proxy_root=proxy_root,
+        usual_root=usual_proxy_root(),
+    )
     folder = RunFolder(out or Path("runs") / loaded.name)
     secret = read_key(key, key_file)
     theft = Theft(loaded, folder, url, secret, cache, device, patience_s)

@@ -60,7 +60,7 @@ def issue_key(
 
     async def issue(store: Ledger) -> tuple[str, KeyRecord]:
         if scope == "query":
-            await _check_plan(store, settings, name)
+            await check_plan(store, settings, name)
         return await api_keys.issue_into(
             store,
             account,
@@ -108,7 +108,7 @@ def list_keys(ledger: LedgerOption = None) -> None:
     console.print(table)
 
 
-async def _check_plan(store: Ledger, settings: Settings, name: str) -> None:
+async def check_plan(store: Ledger, settings: Settings, name: str) -> None:
     """Pass a plan that is sold, or that the service will adopt from its file when it starts.
 
     Raises:

@@ -1,0 +1,215 @@
+"""The laboratory in containers, on a real engine: from nothing to a report, and what goes wrong.
+
+    make compose-test
+
+The images are built, and every test speaks to one stack of its own name, whose volumes are made
+and removed here. ``EARSHOT_RUNS`` points into a temporary folder.
+"""
+
+import json
+import shutil
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.e2e.compose import Stack, missing_engine
+
+pytestmark = [
+    pytest.mark.compose,
+    pytest.mark.timeout(1200),
+    pytest.mark.xdist_group("compose"),
+]
+BUDGET, QUERIES = 2400, 400
+"""Of the attacker's key, and of one run of the experiment."""
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    reason = missing_engine()
+    if reason:
+        pytest.skip(reason)
+    made = Stack(tmp_path_factory.mktemp("compose"))
+    made.compose("build", timeout_s=1100)
+    try:
+        yield made
+    finally:
+        made.compose("--profile", "scale", "down", "-v", "--remove-orphans")
+
+
+@pytest.fixture(scope="module")
+def done(stack: Stack) -> Stack:
+    """The stack after its first run: both that end have ended."""
+    stack.compose("up", "-d")
+    assert stack.wait("attacker") == 0, stack.logs("attacker")
+    assert stack.wait("lab") == 0, stack.logs("lab")
+    return stack
+
+
+def test_from_nothing_to_a_report(done: Stack) -> None:
+    run = done.runs / "campaign"
+    report = (run / "report.html").read_text()
+    assert "wavegan" in report
+    assert "they agree" in report  # ledger and journal
+    record = json.loads((run / "run.json").read_text())
+    assert record["url"] == "http://victim:8765"
+    assert done.spent("attacker") == QUERIES
+    assert done.ledger_is_sound()
+
+
+def test_the_port_is_published_on_loopback_only(done: Stack) -> None:
+    assert httpx.get(f"http://127.0.0.1:{done.port}/readyz", timeout=5).status_code == 200
+    with pytest.raises(OSError), socket.create_connection((done.own_address(), done.port), 3):
+        pass
+
+
+def test_the_attacker_reaches_the_api_and_nothing_else(done: Stack) -> None:
+    """Asked from inside of its container, by name and by address."""
+    redis, victim = done.addresses("redis"), done.addresses("victim")
+    gone = {f"{address}:6379" for address in redis} | {"redis:6379", "203.0.113.1:80"}
+    gone |= {f"{address}:6379" for address in victim}
+    seen = done.look_around("attacker", ["victim:8765", *sorted(gone)])
+    assert seen["reached"] == ["victim:8765"]
+    assert seen["folders"] == {
+        "/data": False,
+        "/lab": False,
+        "/corpus": False,
+        "/app/victim_service": False,
+    }
+    assert seen["importable"] == {"victim_service": False, "attacker": True}
+    assert seen["user"] != 0
+    assert seen["writable_root"] is False
+    assert seen["capabilities"] == "0000000000000000"
+    assert seen["proxy"] == ["README"]  # no corpus was named
+
+
+def test_neither_image_has_the_other_side_or_what_builds(done: Stack) -> None:
+    for image, other in (("earshot-victim", "attacker"), ("earshot-attacker", "victim_service")):
+        words = ["docker", "run", "--rm", "--entrypoint", "sh", image, "-c"]
+        found = done.call([*words, "ls /app; command -v gcc cc make uv || true; id -u"]).split()
+        assert other not in found
+        assert found[-1] == "1000"
+        assert not [word for word in found if word.startswith("/")], found
+
+
+def test_a_second_start_serves_within_30_seconds(done: Stack) -> None:
+    done.compose("stop")
+    begun = time.monotonic()
+    done.compose("up", "-d", "victim")
+    done.until_ready(30)
+    assert time.monotonic() - begun < 30
+    assert done.spent("attacker") == QUERIES  # Redis kept it
+
+
+def test_a_finished_run_buys_nothing_again(done: Stack) -> None:
+    done.compose("up", "-d")
+    assert (done.wait("attacker"), done.wait("lab")) == (0, 0)
+    assert done.spent("attacker") == QUERIES
+
+
+def test_a_victim_and_a_redis_that_are_killed_in_mid_campaign(done: Stack) -> None:
+    """The campaign ends as if nothing had been, and everything was paid once."""
+    done.put_plan("name: patient\nlabel_mode: soft\nbudget: 1000\nrate_per_s: 15\nburst: 20\n")
+    key = done.issue_key("hunted", "patient", QUERIES)
+    name = done.attack("hunted", key)
+    for victim in ("victim", "redis"):
+        before = done.spent("hunted")
+        deadline = time.monotonic() + 60
+        while not before < done.spent("hunted") < QUERIES - 100:
+            assert time.monotonic() < deadline, done.call(["docker", "logs", name])
+            time.sleep(0.3)
+        done.call(["docker", "kill", "--signal", "KILL", done.container(victim)])
+        time.sleep(2)
+        done.compose("up", "-d", victim)
+        done.until_ready(60)
+    assert done.call(["docker", "wait", name], timeout_s=300).strip() == "0"
+    assert done.spent("hunted") == QUERIES
+    assert done.ledger_is_sound()
+
+
+def test_three_victims_keep_one_budget(done: Stack) -> None:
+    key = done.issue_key("crowd", "demo", 100)
+    done.compose("--profile", "scale", "up", "-d", "--scale", "replica=2", "replica", "door")
+    for container in done.containers("replica"):
+        done.until_healthy(container)
+    answered = done.crowd("http://door:8765", key, clients=16, clips_each=20)
+    assert answered == {"200": 100, "402": 220}
+    assert done.spent("crowd") == 100
+    assert done.ledger_is_sound()
+    shares = [
+        done.answered_by(name) for name in (*done.containers("replica"), done.container("victim"))
+    ]
+    assert sum(share > 0 for share in shares) == 3, shares
+
+
+def test_a_wrong_key_is_one_clear_line(done: Stack) -> None:
+    code, said = done.run_once(
+        "attacker",
+        "run",
+        "attacker/experiments/smoke.yaml",
+        "--out=/runs/wrong",
+        EARSHOT_KEY="lab_000000000000_" + "0" * 64 + "_00000000",
+    )
+    assert code == 1
+    assert "invalid-key" in said
+    assert "Traceback" not in said
+
+
+def test_runs_that_cannot_be_written_are_named_with_the_user(done: Stack, tmp_path: Path) -> None:
+    shut = tmp_path / "shut"
+    shut.mkdir(mode=0o555)
+    code, said = done.run_once("attacker", *done.attack_words, runs=shut)
+    assert code == 1
+    assert "/runs" in said
+    assert "for user 1000" in said
+    assert "Traceback" not in said
+
+
+def test_a_missing_corpus_folder_is_named(done: Stack) -> None:
+    code, said = done.run_once(
+        "victim",
+        "start",
+        VICTIM_RECIPE="victim_service/victims/asc.yaml",
+        VICTIM_DATA="/tmp/data",  # noqa: S108 - its own
+    )
+    assert code == 1
+    assert "/corpus" in said
+    assert "Traceback" not in said
+
+
+def test_a_redis_that_is_not_there_is_named(done: Stack) -> None:
+    code, said = done.run_once("victim", "start", VICTIM_LEDGER="redis://nowhere:6379/0")
+    assert code == 1
+    assert "redis://nowhere:6379/0" in said
+    assert "Start Redis" in said
+    assert "Traceback" not in said
+
+
+def test_a_port_that_is_taken_is_told_by_the_engine(stack: Stack) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        said = stack.fails("up", "-d", "victim", EARSHOT_PORT=str(taken.getsockname()[1]))
+    assert "address already in use" in said
+
+
+@pytest.mark.skipif(bool(shutil.which("nvidia-smi")), reason="says what happens without a GPU")
+def test_a_gpu_that_is_not_there_is_told_by_the_engine(stack: Stack) -> None:
+    said = stack.fails("--profile", "gpu", "up", "-d", "victim-gpu", EARSHOT_PORT="0")
+    assert "could not select device driver" in said
+
+
+def test_nothing_is_left_behind(stack: Stack) -> None:
+    """The last test: it takes the stack down."""
+    stack.compose("--profile", "scale", "--profile", "gpu", "down", "-v", "--remove-orphans")
+    for kind in ("container", "volume", "network"):
+        words = [
+            "docker",
+            kind,
+            "ls",
+            "-q",
+            "--filter",
+            f"label=com.docker.compose.project={stack.name}",
+        ]
+        assert stack.call([*words, *(["--all"] if kind == "container" else [])]) == ""
