@@ -7,10 +7,10 @@ BIN := .venv/bin
 UV_VERSION := 0.13.9
 INSTALLED := .venv/.installed
 
-.PHONY: help install demo test torture lint bench lock clean
+.PHONY: help install demo test torture compose-test lint bench lock clean
 
 help: ## list the targets
-	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(INSTALLED) ## make .venv and install the locked packages
 
@@ -32,6 +32,9 @@ test: $(INSTALLED) ## run every test
 torture: $(INSTALLED) ## the long forms: every kill, every step, the fuzzing, the overload (about an hour)
 	@EARSHOT_TORTURE=1 $(BIN)/python -m pytest -n auto --dist loadfile --timeout 3600 \
 	  tests/stateful tests/faults tests/hostile tests/unit/victim_service/ledger $(TORTURE_ARGS)
+
+compose-test: $(INSTALLED) ## build the containers and try everything that the README says of them
+	@$(BIN)/python -m pytest tests/e2e/test_compose.py -m compose -v -rs $(COMPOSE_ARGS)
 
 lint: $(INSTALLED) ## ruff, mypy strict and import-linter
 	@$(BIN)/ruff format --check .

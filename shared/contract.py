@@ -19,6 +19,7 @@ METRICS_PATH = "/metrics"
 ADMIN_KEYS_PATH = "/v1/admin/keys"
 ADMIN_PLANS_PATH = "/v1/admin/plans"
 ADMIN_ACCOUNTS_PATH = "/v1/admin/accounts"
+ADMIN_METRICS_PATH = "/v1/admin/metrics"
 
 IDEMPOTENCY_HEADER = "Idempotency-Key"
 REPLAYED_HEADER = "Idempotency-Replayed"

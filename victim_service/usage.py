@@ -7,10 +7,13 @@ import contextlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
+from prometheus_client import CollectorRegistry, Gauge, generate_latest
+
 from shared.config import ConfigError
 from shared.contract import AccountUsage, KeyInfo, KeyUsage
 from victim_service.ledger.base import AccountSpend, KeyRecord, PlanRecord
 from victim_service.plans import Plan, read_plan
+from victim_service.watch import Watch
 
 
 def key_info(record: KeyRecord) -> KeyInfo:
@@ -26,6 +29,26 @@ def key_info(record: KeyRecord) -> KeyInfo:
         revoked_at=record.revoked_at,
         state=record.state,
     )
+
+
+def account_page(usages: Iterable[AccountUsage], watch: Watch, n_labels: int) -> bytes:
+    """Return what Prometheus may read of accounts, for operators only."""
+    registry = CollectorRegistry()
+    spent = Gauge(
+        "victim_account_spent_clips", "Clips charged, by the ledger.", ["account"],
+        registry=registry,
+    )  # fmt: skip
+    seen = Gauge(
+        "victim_account_labels_seen_ratio",
+        "Coverage: labels that this process's answers have named, as a share of all.",
+        ["account"],
+        registry=registry,
+    )
+    for one in usages:
+        spent.labels(one.account).set(one.spent)
+        seen.labels(one.account).set(watch.labels_seen(one.account) / n_labels)
+    page: bytes = generate_latest(registry)
+    return page
 
 
 def readable_plans(records: Iterable[PlanRecord]) -> dict[str, Plan]:

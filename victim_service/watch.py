@@ -1,4 +1,4 @@
-"""What this process saw of each account lately: clips a second, and refusals by code.
+"""What this process saw of each account: clips a second lately, refusals, and labels told.
 
 It is for the operator's eyes only: no decision hangs on it, it is lost with the process, and it
 keeps the accounts seen last when there are too many. Not thread-safe: it lives on the event loop.
@@ -6,7 +6,7 @@ keeps the accounts seen last when there are too many. Not thread-safe: it lives 
 
 import time
 from collections import Counter, OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from shared.errors import PROBLEMS
@@ -21,10 +21,11 @@ class _Seen:
     slices: deque[list[int]] = field(default_factory=deque)
     """[number of the slice of time, clips answered in it], oldest first; at most a window."""
     refusals: Counter[str] = field(default_factory=Counter)
+    labels: set[int] = field(default_factory=set)
 
 
 class Watch:
-    """Meters accounts; memory is bounded by accounts, slices of a window, and problem codes."""
+    """Meters accounts; memory is bounded by accounts, slices of a window, codes and labels."""
 
     def __init__(
         self, clock: Callable[[], float] = time.monotonic, max_accounts: int = _MAX_ACCOUNTS
@@ -34,9 +35,10 @@ class Watch:
         self._begun_at = clock()
         self._seen: OrderedDict[str, _Seen] = OrderedDict()
 
-    def answered(self, account: str, clips: int) -> None:
-        """Count an answer of ``clips``, replays and audits included."""
+    def answered(self, account: str, clips: int, labels: Iterable[int] = ()) -> None:
+        """Count an answer of ``clips`` that named ``labels``, replays and audits included."""
         seen = self._touch(account)
+        seen.labels.update(labels)
         now = self._slice()
         if seen.slices and seen.slices[-1][0] == now:
             seen.slices[-1][1] += clips
@@ -62,6 +64,11 @@ class Watch:
         """Return the refusals since the start, by code, the most frequent first."""
         seen = self._seen.get(account)
         return {} if seen is None else dict(seen.refusals.most_common())
+
+    def labels_seen(self, account: str) -> int:
+        """Return how many labels answers have named since the start: what coverage counts."""
+        seen = self._seen.get(account)
+        return 0 if seen is None else len(seen.labels)
 
     def _touch(self, account: str) -> _Seen:
         seen = self._seen.setdefault(account, _Seen())

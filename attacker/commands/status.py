@@ -33,7 +33,7 @@ def show(console: Console, folder: RunFolder) -> None:
     table = Table(box=box.SIMPLE, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
     for heading in ("campaign", "state"):
         table.add_column(heading, no_wrap=True)
-    for heading in ("bought", "unanswered", "volume", "coverage"):
+    for heading in ("bought", "in doubt", "volume", "coverage"):
         table.add_column(heading, justify="right", no_wrap=True)
     names = campaign_names(folder)
     for name in names:

@@ -13,6 +13,19 @@ from typing import Any
 import httpx
 
 ROOT = Path(__file__).parents[2]
+README_COMMANDS = {
+    "docker compose up --build": ("up", "--build", "-d"),
+    "docker compose down -v": ("down", "-v"),
+    "EARSHOT_URL=http://door:8765 docker compose --profile scale up --scale replica=2": (
+        *("--profile", "scale", "up", "--scale", "replica=2", "-d"),
+    ),
+    "docker compose --profile observe up": ("--profile", "observe", "config", "-q"),
+    "docker compose --profile gpu up victim-gpu attacker-gpu lab-gpu": (
+        *("--profile", "gpu", "config", "-q"),
+    ),
+}
+"""The page's commands, and the words under which they are tried: in the background, and without
+pulling images that only two profiles need."""
 _LOOK = """
 import importlib.util as u, json, os, socket, sys
 reached = []

@@ -16,7 +16,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.e2e.compose import Stack, missing_engine
+from tests.e2e.compose import README_COMMANDS, Stack, missing_engine
 
 pytestmark = [
     pytest.mark.compose,
@@ -43,7 +43,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 @pytest.fixture(scope="module")
 def done(stack: Stack) -> Stack:
     """The stack after its first run: both that end have ended."""
-    stack.compose("up", "-d")
+    stack.compose(*README_COMMANDS["docker compose up --build"])
     assert stack.wait("attacker") == 0, stack.logs("attacker")
     assert stack.wait("lab") == 0, stack.logs("lab")
     return stack
@@ -132,7 +132,8 @@ def test_a_victim_and_a_redis_that_are_killed_in_mid_campaign(done: Stack) -> No
 
 def test_three_victims_keep_one_budget(done: Stack) -> None:
     key = done.issue_key("crowd", "demo", 100)
-    done.compose("--profile", "scale", "up", "-d", "--scale", "replica=2", "replica", "door")
+    command = next(line for line in README_COMMANDS if "--profile scale" in line)
+    done.compose(*README_COMMANDS[command], EARSHOT_URL="http://door:8765")
     for container in done.containers("replica"):
         done.until_healthy(container)
     answered = done.crowd("http://door:8765", key, clients=16, clips_each=20)
@@ -198,6 +199,16 @@ def test_a_port_that_is_taken_is_told_by_the_engine(stack: Stack) -> None:
 def test_a_gpu_that_is_not_there_is_told_by_the_engine(stack: Stack) -> None:
     said = stack.fails("--profile", "gpu", "up", "-d", "victim-gpu", EARSHOT_PORT="0")
     assert "could not select device driver" in said
+
+
+def test_every_profile_of_the_page_parses(stack: Stack) -> None:
+    for words in README_COMMANDS.values():
+        if "config" in words:
+            stack.compose(*words)
+    services = stack.compose("--profile", "observe", "--profile", "gpu", "config", "--services")
+    assert {"prometheus", "grafana", "victim-gpu", "attacker-gpu", "lab-gpu"} <= set(
+        services.split()
+    )
 
 
 def test_nothing_is_left_behind(stack: Stack) -> None:

@@ -9,11 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.compose import README_COMMANDS
 from tests.e2e.small import ROOT, environment, search_path, small_copy, speech_folder
 
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"^```bash\n(.*?)^```", README, flags=re.DOTALL | re.MULTILINE)
-COMMANDS = [line for block in BLOCKS for line in block.replace("\\\n", " ").splitlines() if line]
+LINES = [line for block in BLOCKS for line in block.replace("\\\n", " ").splitlines() if line]
+# Those with containers are executed by tests/e2e/test_compose.py, where there is an engine.
+COMMANDS = [line for line in LINES if "docker compose" not in line]
 
 # What only changes the size of the work, never the command.
 VARIABLES = {
@@ -79,6 +82,10 @@ def test_what_the_page_promises_is_there(transcript: dict[int, tuple[str, str]])
     assert "The ledger adds up" in verified
     curl = next(output for command, output in outputs.items() if "/v1/account" in command)
     assert '"budget":2400' in curl.replace(" ", "")
+
+
+def test_commands_with_containers_are_those_that_the_compose_test_executes() -> None:
+    assert [line for line in LINES if "docker compose" in line] == list(README_COMMANDS)
 
 
 def test_the_page_has_commands_and_its_files_exist() -> None:

@@ -79,7 +79,7 @@ class AccessLog:
         if account is not None and code is not None:
             self._watch.refused(account, code)
         elif account is not None and state.get("clips"):
-            self._watch.answered(account, state["clips"])
+            self._watch.answered(account, state["clips"], state.get("labels", ()))
 
     def _new_id(self) -> bytes:
         return f"{self._process}{next(self._numbers):08x}".encode()

@@ -8,6 +8,7 @@ from typing import Any
 
 import structlog
 from fastapi import APIRouter, Request, Response
+from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic.json_schema import models_json_schema
 from pydantic_core import from_json
 
@@ -45,6 +46,7 @@ def router(parts: Parts) -> APIRouter:
     _add_keys(routes, parts)
     _add_plans(routes, parts)
     _add_accounts(routes, parts)
+    _add_metrics(routes, parts)
     return routes
 
 
@@ -190,6 +192,22 @@ def _add_accounts(routes: APIRouter, parts: Parts) -> None:
             if found.account == account:
                 return found
         raise missing("account", account, contract.ADMIN_ACCOUNTS_PATH)
+
+
+def _add_metrics(routes: APIRouter, parts: Parts) -> None:
+    @routes.get(
+        contract.ADMIN_METRICS_PATH,
+        summary="Prometheus metrics of all accounts",
+        responses=described(*_PROBLEMS),
+        openapi_extra=SECURED,
+        response_class=Response,
+    )
+    async def account_metrics(request: Request) -> Response:
+        """Spend by the ledger, and the share of speakers that this process's answers named."""
+        await _operator(parts, request, Response())
+        text = usage.account_page(await _usages(parts), parts.watch, len(parts.card.labels))
+        headers = {"Content-Type": CONTENT_TYPE_LATEST, "Cache-Control": "no-store"}
+        return Response(text, headers=headers)
 
 
 async def _operator(parts: Parts, request: Request, response: Response) -> KeyRecord:

@@ -111,6 +111,7 @@ async def answer(parts: Parts, request: Request) -> Response:
             raise guards.veil(caller, refusal) from refusal
     clips = len(bought.released.labels)
     request.state.clips = clips
+    request.state.labels = bought.released.labels.tolist()
     headers = named | guards.limit_headers(caller, bought.grant.standing)
     if bought.grant.replayed:
         headers[contract.REPLAYED_HEADER] = "true"

@@ -9,16 +9,16 @@ import fcntl
 import os
 import shutil
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from shared import checkpoint as checkpoints
 from shared.config import load_yaml
+from shared.contract import Scope
 from shared.runtime import tune_process
 from victim_service import keys as api_keys
-from victim_service.bundle import BUNDLE_FOLDER, BUNDLE_NAME, CLASS_COUNTS_NAME
 from victim_service.commands.common import (
     LedgerOption,
     PlansOption,
@@ -32,8 +32,19 @@ from victim_service.ledger import Ledger
 from victim_service.settings import PACKAGE, Settings
 
 CHECKPOINT_NAME = "victim"
-ATTACKER_KEY, AUDIT_KEY = "attacker.key", "audit.key"
+ATTACKER_KEY, AUDIT_KEY, ADMIN_KEY = "attacker.key", "audit.key", "admin.key"
 _LOCK_NAME = ".start.lock"
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """A key that somebody is to find in a file."""
+
+    path: Path
+    account: str
+    scope: Scope
+    plan: str | None = None
+    budget: int | None = None
 
 
 def start(
@@ -46,6 +57,9 @@ def start(
     lab: Annotated[
         Path, typer.Option(envvar="VICTIM_LAB_FOLDER", help="Receives audit key and bundle.")
     ],
+    observe: Annotated[
+        str, typer.Option(envvar="VICTIM_OBSERVE_FOLDER", help="Receives an admin key, if named.")
+    ] = "",
     recipe: Annotated[
         Path, typer.Option(envvar="VICTIM_RECIPE", help="Recipe YAML of the victim.")
     ] = PACKAGE / "victims" / "demo.yaml",
@@ -66,14 +80,20 @@ def start(
     tune_process()
     settings = read_settings(ledger=ledger, plans=plans)
     checkpoint = data / CHECKPOINT_NAME
+    wanted = [
+        _Wanted(attacker / ATTACKER_KEY, "attacker", "query", plan, budget),
+        _Wanted(lab / AUDIT_KEY, "laboratory", "audit"),
+    ]
+    if observe:
+        wanted.append(_Wanted(Path(observe) / ADMIN_KEY, "observers", "admin"))
     with _one_at_a_time(data):
         _train_once(recipe, corpus_root, checkpoint, data / "cache")
         with_ledger(
             settings,
-            lambda store: _hand_over(store, settings, (attacker, lab), plan, budget),
+            lambda store: _hand_over(store, settings, wanted),
             create=True,
         )
-        _copy_bundle(checkpoint / BUNDLE_FOLDER, lab / BUNDLE_FOLDER)
+        _copy_bundle(checkpoint, lab)
     from victim_service.__main__ import serve
 
     serve(checkpoint, ledger=ledger, plans=plans)
@@ -96,7 +116,9 @@ def _one_at_a_time(data: Path) -> Iterator[None]:
 
 
 def _train_once(recipe: Path, corpus_root: str, checkpoint: Path, cache: Path) -> None:
+    from shared import checkpoint as checkpoints
     from victim_service import train as training
+    from victim_service.bundle import CLASS_COUNTS_NAME
     from victim_service.progress import LiveReport
 
     wanted = load_yaml(recipe, training.VictimRecipe)
@@ -115,18 +137,17 @@ def _train_once(recipe: Path, corpus_root: str, checkpoint: Path, cache: Path) -
     console.print(f"test accuracy {done.test_accuracy}")
 
 
-async def _hand_over(
-    store: Ledger, settings: Settings, folders: tuple[Path, Path], plan: str, budget: int
-) -> None:
+async def _hand_over(store: Ledger, settings: Settings, wanted: list[_Wanted]) -> None:
     """Write the keys that are not there yet, or that this ledger does not know."""
-    attacker, lab = folders
-    if not await _known(store, attacker / ATTACKER_KEY):
-        await check_plan(store, settings, plan)
-        key, _ = await api_keys.issue_into(store, "attacker", plan, "query", budget=budget)
-        _write_key(attacker / ATTACKER_KEY, key)
-    if not await _known(store, lab / AUDIT_KEY):
-        key, _ = await api_keys.issue_into(store, "laboratory", None, "audit")
-        _write_key(lab / AUDIT_KEY, key)
+    for one in wanted:
+        if await _known(store, one.path):
+            continue
+        if one.plan is not None:
+            await check_plan(store, settings, one.plan)
+        key, _ = await api_keys.issue_into(
+            store, one.account, one.plan, one.scope, budget=one.budget
+        )
+        _write_key(one.path, key)
 
 
 async def _known(store: Ledger, path: Path) -> bool:
@@ -153,8 +174,11 @@ def _write_key(path: Path, key: str) -> None:
         ) from error
 
 
-def _copy_bundle(source: Path, target: Path) -> None:
+def _copy_bundle(checkpoint: Path, lab: Path) -> None:
     """Copy the evaluation bundle to those who measure, its card last, unless it is there."""
+    from victim_service.bundle import BUNDLE_FOLDER, BUNDLE_NAME
+
+    source, target = checkpoint / BUNDLE_FOLDER, lab / BUNDLE_FOLDER
     card = (source / BUNDLE_NAME).read_bytes()
     if (target / BUNDLE_NAME).is_file() and (target / BUNDLE_NAME).read_bytes() == card:
         return

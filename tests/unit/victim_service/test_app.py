@@ -404,6 +404,24 @@ def test_metrics_count_clips_and_refusals_and_name_nobody(tmp_path):
     play(tmp_path, story)
 
 
+def test_operators_see_spend_and_coverage_by_account_and_nobody_else_does(tmp_path):
+    async def story(shop: Shop) -> None:
+        key, admin = await shop.key(account="alice"), await shop.key("admin", scope="admin")
+        answer = ClassifyAnswer.model_validate_json(
+            (await shop.send(key, 5, accept="application/json")).content
+        )
+        problem(await shop.get("/v1/admin/metrics", key), "wrong-scope")
+        problem(await shop.get("/v1/admin/metrics"), "invalid-key")
+        page = await shop.get("/v1/admin/metrics", admin)
+        assert page.headers["content-type"].startswith("text/plain")
+        assert page.headers["cache-control"] == "no-store"
+        assert 'victim_account_spent_clips{account="alice"} 5.0' in page.text
+        seen = len(set(answer.labels)) / len(NAMES)
+        assert f'victim_account_labels_seen_ratio{{account="alice"}} {seen}' in page.text
+
+    play(tmp_path, story)
+
+
 def test_every_answer_names_its_request(tmp_path):
     async def story(shop: Shop) -> None:
         key = await shop.key()

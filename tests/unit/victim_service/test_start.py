@@ -86,6 +86,13 @@ def test_a_start_hands_over_what_each_side_needs_and_serves(place):
     assert place.served == [place.data / "victim"]
 
 
+def test_those_who_observe_get_a_key_only_where_a_folder_is_named(place):
+    place.put_victim()
+    place.start("--observe", str(place.folder / "watch"))
+    key = (place.folder / "watch" / "admin.key").read_text().strip()
+    assert place.keys()[id_of(key)] == ("observers", "admin", None)
+
+
 def test_a_second_start_makes_nothing_anew(place):
     place.put_victim()
     place.start()

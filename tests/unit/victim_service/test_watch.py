@@ -84,3 +84,11 @@ def test_memory_is_bounded(clock):
     seen = watch._seen["alice"]
     assert len(seen.slices) <= 21
     assert len(seen.refusals) == len(PROBLEMS)
+
+
+def test_labels_are_counted_once_each(clock):
+    watch = Watch(clock)
+    watch.answered("alice", 3, [1, 1, 4])
+    watch.answered("alice", 2, [4, 0])
+    watch.answered("bob", 1)
+    assert [watch.labels_seen(name) for name in ("alice", "bob", "nobody")] == [3, 0, 0]
