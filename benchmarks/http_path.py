@@ -68,7 +68,7 @@ def measure(
     key = server.headers["Authorization"].removeprefix("Bearer ")
     row["attacker's client"] = asyncio.run(oracle_rate(server.url, key, options.seconds, number))
     after = forward(options.seconds / 4)
-    for name in ("plain", "folded"):
+    for name in before:
         row[name] = (before[name] + after[name]) / 2
     return row
 
@@ -84,7 +84,9 @@ def figures(result: Report) -> list[Figure]:
         for load, limit in LIMITS.items()
     ]
     found += [
-        Figure(f"HTTP / folded forward, {name_of(load)}", ratios(name_of(load), "folded"))
+        Figure(f"HTTP / {of} forward, {name_of(load)}", ratios(name_of(load), of))
+        for of in ("plain, side by side", "folded", "folded, side by side")
+        if of in result.rounds[0]
         for load in LIMITS
     ]
     client = Figure(
