@@ -27,6 +27,7 @@ OPERATIONS = [
     ("PUT", f"{SOLD}/gold", {"label_mode": "hard"}),
     ("GET", ACCOUNTS, None),
     ("GET", f"{ACCOUNTS}/alice", None),
+    ("GET", "/v1/admin/metrics", None),
 ]
 
 

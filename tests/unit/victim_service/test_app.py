@@ -416,7 +416,7 @@ def test_operators_see_spend_and_coverage_by_account_and_nobody_else_does(tmp_pa
         assert page.headers["content-type"].startswith("text/plain")
         assert page.headers["cache-control"] == "no-store"
         assert 'victim_account_spent_clips{account="alice"} 5.0' in page.text
-        seen = len(set(answer.labels)) / len(NAMES)
+        seen = len({item.label for item in answer.answers}) / len(NAMES)
         assert f'victim_account_labels_seen_ratio{{account="alice"}} {seen}' in page.text
 
     play(tmp_path, story)
