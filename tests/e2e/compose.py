@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -224,15 +225,10 @@ class Stack:
 
     def spent(self, account: str) -> int:
         """Clips that the ledger charged an account, asked of Redis itself."""
-        words = ["exec", "-T", "redis", "redis-cli", "--raw", "HGETALL", "earshot:usage"]
-        found = self.compose(*words).split("\n")
-        total, _name = 0, ""
-        lines = iter(found)
-        for line in lines:
-            if line == "spent" and next(lines) == account:
-                next(lines), next(lines)
-                total += int(next(lines))
-        return total
+        words = ["exec", "-T", "redis", "redis-cli", "--raw", "HGETALL", "earshot:{ledger}:usage"]
+        # Each field is four lines (what, account, key, plan), and its value is the fifth.
+        field = rf"^spent\n{account}\n\w+\n[\w-]+\n(\d+)$"
+        return sum(map(int, re.findall(field, self.compose(*words), re.MULTILINE)))
 
     def ledger_is_sound(self) -> bool:
         """Whether the counters are the sums of their entries."""
