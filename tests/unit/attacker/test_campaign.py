@@ -336,7 +336,8 @@ def test_the_account_that_holds_less_caps_the_campaign_with_a_warning(tmp_path: 
     assert bench.run() == "account-exhausted"
     assert bench.oracle.spent == 45
     assert len(bench.rows().labels) == 45
-    assert any("45 clips left" in note for note in bench.watch.notes)
+    (note,) = [note for note in bench.watch.notes if "45 clips left" in note]
+    assert note.endswith("ask for a key with a larger one, or run a smaller experiment.")
 
 
 def test_a_larger_account_lets_the_campaign_go_on(tmp_path: Path) -> None:
