@@ -30,6 +30,7 @@ from victim_service.settings import Settings
 
 _BACKLOG = 1024
 _KEEP_ALIVE_S = 30
+_SWITCH_S = 0.001
 _SPARE_FILES = 256
 """Files that a service opens beside its connections."""
 
@@ -97,6 +98,9 @@ def bind(host: str, port: int) -> socket.socket:
 def run(settings: Settings, parts: Parts, sock: socket.socket, ready: Callable[[], None]) -> None:
     """Serve until SIGTERM or SIGINT, then finish what is in flight; ``ready`` is called once."""
     _configure_logs()
+    # The model's threads take the interpreter's lock between any two layers, and wait as long as
+    # this for an event loop that is busy refusing.
+    sys.setswitchinterval(_SWITCH_S)
     _allow_files(ABORT_FACTOR * settings.max_connections + _SPARE_FILES)
     limits = DoorLimits(
         connections=settings.max_connections,
