@@ -1,10 +1,14 @@
 """The quickest form of a network on a CPU: the same function, with answers within 1e-5.
 
 Batch norms are folded into the convolutions before them, and pooling comes before the rectifier:
-the maximum of rectified values is the rectified maximum, of which there are fewer.
+the maximum of rectified values is the rectified maximum, of which there are fewer. The whole
+forward is one call into C++, so that a thread that computes does not have to win Python's lock back
+between any two layers from an event loop that is busy.
 """
 
 import threading
+import warnings
+from collections.abc import Callable
 from itertools import pairwise
 
 import numpy as np
@@ -19,6 +23,7 @@ _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d)
 _MAX_POOLS = (nn.MaxPool1d, nn.MaxPool2d)
 _ROWS = 8
+_EXAMPLE_CLIPS = 3
 
 
 class CpuForm:
@@ -28,11 +33,11 @@ class CpuForm:
     processors busy even while one of them serves the wire.
     """
 
-    def __init__(self, network: nn.Module, threads: int) -> None:
+    def __init__(self, network: nn.Module, threads: int, clip_samples: int) -> None:
         fold_batch_norms(network)
         pool_before_rectifying(network)
         steady_linears(network)
-        self._network = network
+        self._forward = one_call(network, clip_samples)
         self._threads = threads
         self._prepared = threading.local()
 
@@ -44,8 +49,39 @@ class CpuForm:
         # A lone clip takes other convolution kernels, with another order of sums, than two do.
         rows = np.repeat(clips, 2, axis=0) if len(clips) == 1 else np.ascontiguousarray(clips)
         with torch.inference_mode():
-            answer: Array = self._network(torch.from_numpy(rows)).softmax(dim=1).numpy()
+            answer: Array = self._forward(torch.from_numpy(rows)).numpy()
         return answer[: len(clips)]
+
+
+class _Probabilities(nn.Module):
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, clips: torch.Tensor) -> torch.Tensor:
+        probabilities: torch.Tensor = self.network(clips).softmax(dim=1)
+        return probabilities
+
+
+def one_call(network: nn.Module, clip_samples: int) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Return clips (B, T) to probabilities (B, K) by ``network``, as one call without the GIL.
+
+    It is traced once, on :data:`_EXAMPLE_CLIPS` clips, and serves any number of them.
+    """
+    example = torch.zeros(_EXAMPLE_CLIPS, clip_samples)
+    with warnings.catch_warnings(), torch.inference_mode():
+        # torch would rather compile, which needs a C++ compiler where the service runs.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        traced = torch.jit.trace(_Probabilities(network).eval(), example, check_trace=False)  # type: ignore[no-untyped-call]
+        frozen: Callable[[torch.Tensor], torch.Tensor] = torch.jit.freeze(traced)
+    return frozen
+
+
+def _quietly_scripted(module: nn.Module) -> nn.Module:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        scripted: nn.Module = torch.jit.script(module)
+    return scripted
 
 
 def fold_batch_norms(network: nn.Module) -> None:
@@ -95,10 +131,12 @@ class _SteadyLinear(nn.Module):
     def __init__(self, plain: nn.Linear) -> None:
         super().__init__()
         self.plain = plain
+        self.rows = _ROWS
 
     def forward(self, rows: torch.Tensor) -> torch.Tensor:
-        padded = nn.functional.pad(rows, (0, 0, 0, -len(rows) % _ROWS))
-        answer: torch.Tensor = self.plain(padded)[: len(rows)]
+        count = rows.size(0)
+        padded = nn.functional.pad(rows, (0, 0, 0, -count % self.rows))
+        answer: torch.Tensor = self.plain(padded)[:count]
         return answer
 
 
@@ -106,7 +144,8 @@ def steady_linears(network: nn.Module) -> None:
     """Make the linear layers of ``network`` independent of the batch, in place."""
     for name, part in list(network.named_children()):
         if isinstance(part, nn.Linear):
-            setattr(network, name, _SteadyLinear(part))
+            # Written, not traced: how much is padded differs from call to call.
+            setattr(network, name, _quietly_scripted(_SteadyLinear(part)))
         else:
             steady_linears(part)
 

@@ -19,6 +19,8 @@ from victim_service.padded_form import PaddedForm, Precision, shapes_up_to
 CARD_KIND = "victim"
 
 _CPU_BATCH_CLIPS, _GPU_BATCH_CLIPS = 32, 512
+_CPU_WARM_CALLS = 3
+"""The first calls watch what comes, the next one makes the form for it; then it is quick."""
 _GPU_WORKERS = 2
 """One copies clips while the other one computes."""
 
@@ -66,7 +68,8 @@ class Predictor:
         self.batch_clips = batch_clips or (_CPU_BATCH_CLIPS if on_cpu else _GPU_BATCH_CLIPS)
         self._form: CpuForm | PaddedForm
         if on_cpu and not compiled:
-            self._form = CpuForm(network, max(1, available_processors() // self.workers))
+            threads = max(1, available_processors() // self.workers)
+            self._form = CpuForm(network, threads, self.card.clip_samples)
         else:
             self._form = PaddedForm(
                 network,
@@ -89,7 +92,7 @@ class Predictor:
             ValueError: the network cannot be compiled on this machine.
         """
         if isinstance(self._form, CpuForm):
-            for size in {1, self.batch_clips}:
+            for size in (*_CPU_WARM_CALLS * (1,), *_CPU_WARM_CALLS * (self.batch_clips,)):
                 self.predict(np.zeros((size, self.card.clip_samples), dtype=np.float32))
             return
         try:
