@@ -1,6 +1,6 @@
 """`earshot-attacker list`: every kind that an experiment may name, with its fields."""
 
-from typing import Any, get_args
+from typing import Annotated, Any, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
@@ -49,4 +49,8 @@ def show_default(field: FieldInfo) -> str:
 def show_type(field: FieldInfo) -> str:
     """Return a field's type as a YAML author reads it."""
     kind: Any = field.annotation
+    item, *_ = get_args(kind) or (None,)
+    specs = get_args(get_args(item)[0]) if get_origin(item) is Annotated else ()
+    if specs:  # as the links of a chain
+        return "list of " + " | ".join(spec.model_fields["kind"].default for spec in specs)
     return kind.__name__ if isinstance(kind, type) else str(kind).replace("typing.", "")

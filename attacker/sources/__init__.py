@@ -1,22 +1,25 @@
-"""Query sources: what audio is sent. One file each, one line of the table."""
+"""Query sources: what audio is sent. One file each, one line of the table.
+
+A source that alters windows of the proxy corpus has its line in ``links.py``.
+"""
 
 from typing import Annotated, get_args
 
 from pydantic import Field
 
-from attacker.sources.amplify import AmplifySpec
 from attacker.sources.base import Source, SourceContext
+from attacker.sources.chain import ChainSpec
 from attacker.sources.gaussian_noise import GaussianNoiseSpec
 from attacker.sources.interpolate import InterpolateSpec
-from attacker.sources.pitch_shift import PitchShiftSpec
+from attacker.sources.links import LinkSpec
 from attacker.sources.proxy import ProxySpec
 from attacker.sources.wavegan import WaveganSpec
 from shared.config import Frozen
 
 SourceSpec = Annotated[
     ProxySpec  # the proxy corpus as it is
-    | AmplifySpec
-    | PitchShiftSpec
+    | LinkSpec  # B1, B2 and every other alteration of it
+    | ChainSpec
     | InterpolateSpec
     | GaussianNoiseSpec
     | WaveganSpec,

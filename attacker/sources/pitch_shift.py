@@ -5,16 +5,14 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from attacker.sources.base import Source, SourceContext
-from attacker.sources.walk import ProxyWalk
-from shared.config import Frozen
+from attacker.sources.altered import Alteration, AlterationSpec, Change, Wave
 
 MAX_SEMITONES = 24.0
 """Shifts are limited to two octaves: beyond that nothing of a voice is left."""
 _WINDOW_S = 0.064
 
 
-class PitchShiftSpec(Frozen):
+class PitchShiftSpec(AlterationSpec):
     """With probability p shifts a window by s ~ N(0, sigma^2) semitones, its length unchanged.
 
     The published p and sigma are lost; the defaults are ours.
@@ -23,39 +21,31 @@ class PitchShiftSpec(Frozen):
     """
 
     kind: Literal["pitch_shift"] = "pitch_shift"
-    probability: float = Field(default=1.0, ge=0, le=1)
-    """p: share of windows that are shifted."""
     sigma_semitones: float = Field(default=1.0, gt=0, le=12)
     """sigma: standard deviation of the shift."""
 
-    def build(self, context: SourceContext) -> Source:
-        """Return the source."""
-        return PitchShiftSource(context, self)
+    def alteration(self, sample_rate_hz: int) -> Alteration:
+        """Return the random shift."""
+        return PitchShift(self, sample_rate_hz)
 
 
-class PitchShiftSource(Source):
-    """Pitch-shifted windows of the proxy corpus."""
+class PitchShift(Alteration):
+    """A random shift of the pitch by a phase vocoder; the tempo stays."""
 
-    def __init__(self, context: SourceContext, spec: PitchShiftSpec) -> None:
-        super().__init__(context, "pitch_shift")
+    def __init__(self, spec: PitchShiftSpec, sample_rate_hz: int) -> None:
         self.spec = spec
-        self.walk = ProxyWalk(context)
-        self.material = self.walk.material
-        self.n_fft = 2 ** round(np.log2(_WINDOW_S * context.sample_rate_hz))
+        self.sample_rate_hz = sample_rate_hz
+        self.n_fft = 2 ** round(np.log2(_WINDOW_S * sample_rate_hz))
 
-    def make(self, index: int, rng: np.random.Generator) -> np.ndarray:
-        """Return the window of query ``index``, shifted or not."""
+    def draw(self, samples: int, rng: np.random.Generator) -> Change:
+        """Return a shift."""
+        semitones = np.clip(rng.normal(0, self.spec.sigma_semitones), -MAX_SEMITONES, MAX_SEMITONES)
+        return Change(samples, lambda window: self._shift(window, float(semitones)))
+
+    def _shift(self, window: Wave, semitones: float) -> Wave:
         from librosa.effects import pitch_shift  # takes seconds to import
 
-        window = self.walk.window(index)
-        shifted = rng.random() < self.spec.probability
-        semitones = float(
-            np.clip(rng.normal(0, self.spec.sigma_semitones), -MAX_SEMITONES, MAX_SEMITONES)
+        wave: Wave = pitch_shift(
+            window, sr=self.sample_rate_hz, n_steps=semitones, n_fft=self.n_fft
         )
-        if not shifted:
-            return window
-        wave = pitch_shift(
-            window, sr=self.context.sample_rate_hz, n_steps=semitones, n_fft=self.n_fft
-        )
-        clipped: np.ndarray = np.clip(wave, -1, 1)
-        return clipped
+        return wave

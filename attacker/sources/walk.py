@@ -34,15 +34,16 @@ class ProxyWalk:
         turn, place = divmod(index, len(self.store))
         return int(self._permutation(turn)[place])
 
-    def window(self, index: int) -> np.ndarray:
-        """Return the window (T,) float32 of query ``index``."""
+    def window(self, index: int, samples: int | None = None) -> np.ndarray:
+        """Return the window float32 of query ``index``: (T,), or of another number of samples."""
+        samples = self.samples if samples is None else samples
         clip = self.clip_of(index)
         rng = numpy_stream(self.seed, "proxy", self.material, "window", index)
         floor = QUIET * self._level(clip)
-        best, best_rms = np.zeros(self.samples, dtype=np.float32), -1.0
+        best, best_rms = np.zeros(samples, dtype=np.float32), -1.0
         for _ in range(DRAWS):
-            window: np.ndarray = self.store.random_crops([clip], self.samples, rng)[0]
-            rms = _rms(window)
+            window: np.ndarray = self.store.random_crops([clip], samples, rng)[0]
+            rms = rms_of(window)
             if rms > best_rms:
                 best, best_rms = window, rms
             if rms >= floor:
@@ -56,9 +57,10 @@ class ProxyWalk:
 
     def _level(self, clip: int) -> float:
         if clip not in self._levels:
-            self._levels[clip] = _rms(self.store.wave(clip))
+            self._levels[clip] = rms_of(self.store.wave(clip))
         return self._levels[clip]
 
 
-def _rms(wave: np.ndarray) -> float:
+def rms_of(wave: np.ndarray) -> float:
+    """Return the root mean square of ``wave``, any shape."""
     return float(np.sqrt(np.mean(np.square(wave, dtype=np.float64))))

@@ -10,10 +10,15 @@ import torch
 
 from attacker.sources import SourceContext
 from attacker.sources.amplify import AmplifySpec
+from attacker.sources.chain import ChainSpec
+from attacker.sources.filter import FilterSpec
 from attacker.sources.gaussian_noise import GaussianNoiseSpec
 from attacker.sources.interpolate import InterpolateSpec
+from attacker.sources.mix_noise import MixNoiseSpec
 from attacker.sources.pitch_shift import PitchShiftSpec
 from attacker.sources.proxy import ProxySpec
+from attacker.sources.reverb import ReverbSpec
+from attacker.sources.speed import SpeedSpec
 from attacker.sources.wavegan import WaveganSpec
 from attacker.wavegan.generator import save_generator
 from attacker.wavegan.networks import Generator, initialise
@@ -75,6 +80,13 @@ def table(generator: Path) -> dict[str, Any]:
         "proxy": ProxySpec(),
         "amplify": AmplifySpec(probability=0.5, max_gain=20),
         "pitch_shift": PitchShiftSpec(probability=0.5, sigma_semitones=2),
+        "speed": SpeedSpec(probability=0.5, factors=(0.7, 1.5)),
+        "filter": FilterSpec(probability=0.5, low_pass_hz=(600, 4000), high_pass_hz=(50, 500)),
+        "reverb": ReverbSpec(probability=0.5, rt60_s=(0.05, 1)),
+        "mix_noise": MixNoiseSpec(probability=0.5),
+        "chain": ChainSpec(
+            links=(MixNoiseSpec(), SpeedSpec(), PitchShiftSpec(probability=0.5), ReverbSpec())
+        ),
         "interpolate": InterpolateSpec(),
         "gaussian_noise": GaussianNoiseSpec(sigma=0.5),
         "wavegan": WaveganSpec(generator=str(generator)),

@@ -11,7 +11,8 @@ from attacker.errors import SourceError, SourceMismatch
 from attacker.sources import SOURCES, Source, SourceContext, SourceSpec
 from shared.audio import from_int16, to_int16
 
-KINDS = ("proxy", "amplify", "pitch_shift", "interpolate", "gaussian_noise", "wavegan")
+LINKS = ("amplify", "pitch_shift", "speed", "filter", "reverb", "mix_noise")
+KINDS = ("proxy", *LINKS, "chain", "interpolate", "gaussian_noise", "wavegan")
 Make = Callable[..., SourceContext]
 
 
