@@ -46,12 +46,17 @@ class Cell:
     """Names of the jobs that make what it is made from."""
 
     def folder(self, cells: Path) -> Path:
-        """Return its folder below ``cells``: an equal cell's, however that is called, or its own.
+        """Return its folder below ``cells``; see :func:`place_of`."""
+        return place_of(cells, self.name, self.identity)
 
-        A finished one is preferred, should there be several.
-        """
-        found = sorted(cells.glob(f"*-{self.identity}"), key=lambda path: not is_done(path))
-        return found[0] if found else cells / f"{self.name}-{self.identity}"
+
+def place_of(parent: Path, name: str, identity: str) -> Path:
+    """Return the folder in ``parent`` of what has ``identity``: ``<name>-<identity>``.
+
+    One that was begun under another name is used as it is; a finished one is preferred.
+    """
+    found = sorted(parent.glob(f"*-{identity}"), key=lambda path: (not is_done(path), path))
+    return found[0] if found else parent / f"{name}-{identity}"
 
 
 def is_done(folder: Path) -> bool:

@@ -58,7 +58,7 @@ def run(
     from attacker.cells.jobs import end_with_parent
     from attacker.experiment import load_experiment
     from attacker.run_folder import RunFolder
-    from attacker.tables.schema import kind_of
+    from attacker.tables.file import kind_of
     from attacker.theft import Theft
 
     end_with_parent()

@@ -43,7 +43,7 @@ def run_table(options: TableOptions) -> None:
         typer.Exit: with 1 where a cell failed, and 130 where it was interrupted.
     """
     from attacker.tables.run import TableRunner
-    from attacker.tables.schema import load_table
+    from attacker.tables.file import load_table
 
     table = load_table(options.table, options.profile)
     runner = TableRunner(

@@ -7,6 +7,8 @@ from pydantic import Field
 from shared.config import Frozen
 
 Figure = Literal["accuracy", "fidelity", "coverage", "volume"]
+VICTIM = "victim"
+"""Stands among the rows of ``than`` for the victim's own figure; no row may be called so."""
 RowIds = Annotated[tuple[str, ...], Field(min_length=1)]
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from attacker.cells.cell import content_hash
+from attacker.cells.cell import content_hash, place_of
 from attacker.cells.jobs import Job
 from attacker.errors import ExperimentError
 from attacker.experiment import SurrogateSpec
@@ -87,7 +87,7 @@ def _generator(name: str, spec: GeneratorSpec, table: Table, out: Path) -> Ingre
     watching = FREE - {"steps"}
     facts["gan"] = {key: value for key, value in facts["gan"].items() if key not in watching}
     identity = content_hash(facts)
-    folder = out / GENERATORS / f"{name}-{identity}"
+    folder = place_of(out / GENERATORS, name, identity)
     return Ingredient(f"generator {name}", identity, str(folder), folder, file, "train-gan")
 
 
@@ -112,5 +112,5 @@ def _model(name: str, spec: SourceModelSpec, table: Table, out: Path) -> Ingredi
         seed=spec.seed,
     )
     identity = content_hash(file.model_dump(mode="json"))
-    folder = out / MODELS / f"{name}-{identity}"
+    folder = place_of(out / MODELS, name, identity)
     return Ingredient(f"model {name}", identity, str(folder), folder, file, "train-model")

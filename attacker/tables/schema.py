@@ -1,17 +1,16 @@
 """The schema of a table: rows that share defaults, and what was printed of each."""
 
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
 from attacker.experiment import PROFILES, Experiment, Knowledge, Name, QuerySettings
 from attacker.samplers import SamplerSpec
 from attacker.sources import SourceSpec
-from attacker.tables.claims import Claim, Figure, rows_of
+from attacker.tables.claims import VICTIM, Claim, Figure, rows_of
 from attacker.wavegan.config import GanConfig
-from shared.config import ConfigError, Frozen, read_yaml, validate
+from shared.config import Frozen, validate
 from shared.corpora import CorpusSpec
 from shared.networks import NetworkSpec
 from shared.training import Recipe
@@ -166,11 +165,13 @@ class Table(Frozen):
         ids = [row.id for row in self.rows]
         if len(set(ids)) != len(ids):
             raise ValueError(f"row ids must differ: {', '.join(ids)}")
+        if VICTIM in ids:
+            raise ValueError(f"no row may have the id {VICTIM!r}: it means the victim in claims")
         if len(set(self.seeds)) != len(self.seeds):
             raise ValueError(f"seeds must differ: {list(self.seeds)}")
         for claim in self.claims:
             for name in rows_of(claim):
-                _demand("row", name, ids, f"claim {claim.kind}")
+                _demand("row", name, (*ids, VICTIM), f"claim {claim.kind}")
         if self.curve is not None:
             _demand("row", self.curve.row, ids, "curve")
         _demand("corpus", self.proxy, self.corpora, "proxy")
@@ -254,56 +255,6 @@ class Table(Frozen):
             self.experiment(row, seed)
 
 
-class _TableFile(Frozen):
-    """The keys of a table file that decide how the rest is read."""
-
-    profiles: dict[str, dict[str, Any]] = Field(min_length=1)
-
-
-def load_table(path: Path, profile: str) -> Table:
-    """Read the table at ``path`` with the sizes of ``profile``.
-
-    A profile is merged over the rest of the file: mappings key by key, and rows by their ids.
-
-    Raises:
-        ConfigError: the file does not fit the schema, or has no such profile.
-    """
-    return table_of(read_yaml(path), profile, origin=str(path))
-
-
-def table_of(data: Any, profile: str, *, origin: str) -> Table:
-    """Return the table of a file's plain ``data``; see :func:`load_table`."""
-    if not isinstance(data, dict):
-        raise ConfigError(f"{origin}: not a table. Write its keys at the top of the file.")
-    file = validate({"profiles": data.get("profiles")}, _TableFile, origin=origin)
-    if profile not in file.profiles:
-        known = ", ".join(sorted(file.profiles))
-        raise ConfigError(f"{origin}: no profile {profile!r}; it has {known}. Name one of these.")
-    shared = {name: value for name, value in data.items() if name != "profiles"}
-    sizes = dict(file.profiles[profile])
-    changes = sizes.pop("rows", {})
-    whole = merge(shared, sizes)
-    whole["rows"] = _merge_rows(whole.get("rows"), changes, f"{origin}: profiles.{profile}.rows")
-    return validate(whole, Table, origin=f"{origin} ({profile})")
-
-
-def kind_of(path: Path) -> Literal["table", "experiment"]:
-    """Return what the YAML file at ``path`` holds.
-
-    Raises:
-        ConfigError: it is neither.
-    """
-    data = read_yaml(path)
-    if isinstance(data, dict) and "rows" in data:
-        return "table"
-    if isinstance(data, dict) and "campaigns" in data:
-        return "experiment"
-    raise ConfigError(
-        f"{path}: neither an experiment (it has no `campaigns`) nor a table (it has no `rows`). "
-        "Name a file like those in attacker/experiments."
-    )
-
-
 def merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     """Return ``under`` with ``over`` on top: mappings are merged, anything else is replaced.
 
@@ -321,18 +272,6 @@ def merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 def _same(below: Mapping[str, Any], value: Mapping[str, Any]) -> bool:
     return bool(value.get("kind", below.get("kind")) == below.get("kind"))
-
-
-def _merge_rows(rows: Any, changes: Any, where: str) -> Any:
-    if not changes or not isinstance(rows, list):
-        return rows
-    if not isinstance(changes, dict):
-        raise ConfigError(f"{where}: write a mapping from row ids to what differs there.")
-    by_id = {row.get("id"): row for row in rows if isinstance(row, dict)}
-    unknown = sorted(set(map(str, changes)) - set(map(str, by_id)))
-    if unknown:
-        raise ConfigError(f"{where}: no row {', '.join(unknown)}. Mend the id.")
-    return [merge(row, changes.get(row["id"]) or {}) for row in by_id.values()]
 
 
 def _demand(what: str, name: str, known: Any, where: str) -> None:
