@@ -100,9 +100,15 @@ def bought(folder: Path) -> int:
 def _campaign(place: RunFolder, name: str, experiment: Experiment) -> dict[str, Any]:
     journal = Journal.read(place.campaign(name))
     try:
-        ended, counts, rows = journal.ended, journal.counts(), journal.rows()
+        return _what_it_came_to(journal, place, name, experiment)
     finally:
         journal.close()
+
+
+def _what_it_came_to(
+    journal: Journal, place: RunFolder, name: str, experiment: Experiment
+) -> dict[str, Any]:
+    ended, counts = journal.ended, journal.counts()
     if ended not in ("budget-spent", "caps-met"):
         reason = (ended or "interrupted").replace("-", " ")
         raise CellUnfinished(
@@ -110,10 +116,11 @@ def _campaign(place: RunFolder, name: str, experiment: Experiment) -> dict[str, 
             "clips. Give a key whose account buys the rest, and run the same command again."
         )
     surrogates = {}
-    for mark in experiment.marks_up_to(len(rows.labels)):
-        if int(rows.kept[:mark].sum()) < FEWEST_CLIPS:
-            continue
-        surrogates[str(mark)] = checkpoint.load_card(place.surrogate(name, mark))["tensors_sha256"]
+    for mark in experiment.marks_up_to(counts.observed):
+        folder = place.surrogate(name, mark)
+        # One that had too little to be trained on is missed by nobody.
+        if folder.exists() or int(journal.rows(mark).kept.sum()) >= FEWEST_CLIPS:
+            surrogates[str(mark)] = checkpoint.load_card(folder)[checkpoint.TENSORS_HASH]
     return {
         "ended": ended,
         "bought": counts.answered,

@@ -1,6 +1,7 @@
 """What cells are made from: generators and source models, each named by all it depends on."""
 
 import os
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,18 +55,24 @@ class Ingredient:
         return {"checkpoint": card[checkpoint.TENSORS_HASH]}
 
 
-def generators(table: Table, out: Path) -> dict[str, Ingredient]:
-    """Return the table's generators by name; those with a corpus are kept below ``out``."""
-    return {name: _generator(name, spec, table, out) for name, spec in table.generators.items()}
-
-
-def models(table: Table, out: Path) -> dict[str, Ingredient]:
-    """Return the table's source models by name; those with a corpus are kept below ``out``.
+def generators(table: Table, out: Path, wanted: Collection[str]) -> dict[str, Ingredient]:
+    """Return the ``wanted`` generators by name; those with a corpus are kept below ``out``.
 
     Raises:
-        ExperimentError: the folder of a given checkpoint is not named by the environment.
+        ExperimentError, CheckpointError: a given folder holds none that fits the table's audio.
     """
-    return {name: _model(name, spec, table, out) for name, spec in table.models.items()}
+    found = {name: spec for name, spec in table.generators.items() if name in wanted}
+    return {name: _generator(name, spec, table, out) for name, spec in found.items()}
+
+
+def models(table: Table, out: Path, wanted: Collection[str]) -> dict[str, Ingredient]:
+    """Return the ``wanted`` source models by name; those with a corpus are kept below ``out``.
+
+    Raises:
+        ExperimentError, CheckpointError: a given checkpoint is not there.
+    """
+    found = {name: spec for name, spec in table.models.items() if name in wanted}
+    return {name: _model(name, spec, table, out) for name, spec in found.items()}
 
 
 def _generator(name: str, spec: GeneratorSpec, table: Table, out: Path) -> Ingredient:

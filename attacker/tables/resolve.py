@@ -30,8 +30,8 @@ def resolve(table: Table, out: Path) -> Resolved:
     """
     wanted_generators = {name for row in table.rows if (name := _generator_of(row))}
     wanted_models = {r.initial_layers.model for r in table.rows if r.initial_layers is not None}
-    made = {k: v for k, v in generators(table, out).items() if k in wanted_generators}
-    known = {k: v for k, v in models(table, out).items() if k in wanted_models}
+    made = generators(table, out, wanted_generators)
+    known = models(table, out, wanted_models)
     cells = {
         row.id: tuple(_cell(table, row, seed, made, known) for seed in table.seeds)
         for row in table.rows
