@@ -6,6 +6,7 @@ EarshotError                  what `earshot-attacker` prints as `error: ...`
 │   ├── KnowledgeMissing      it needs what its `knowledge` block does not grant
 │   └── SourceMismatch        a source's audio does not fit the victim
 ├── CampaignError
+│   ├── CellUnfinished        a cell ended without all that its experiment asks for
 │   ├── JournalError
 │   │   ├── JournalMismatch   the journal belongs to another experiment, victim or material
 │   │   ├── JournalLocked     another attacker is writing it
@@ -51,6 +52,10 @@ class SourceMismatch(ExperimentError):
 
 class CampaignError(EarshotError):
     """A campaign cannot go on."""
+
+
+class CellUnfinished(CampaignError):
+    """A cell of a table ended without everything that its experiment asks for."""
 
 
 class JournalError(CampaignError):

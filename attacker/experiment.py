@@ -5,14 +5,15 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 
 import numpy as np
+import torch
 from pydantic import Field, StringConstraints, model_validator
 
 from attacker.errors import ExperimentError, KnowledgeMissing
 from attacker.samplers import SamplerSpec
 from attacker.sources import SourceSpec
-from shared.config import Frozen, load_yaml
+from shared.config import Frozen, read_yaml, validate
 from shared.contract import ModelCard
-from shared.corpora import CorpusSpec
+from shared.corpora import CorpusSpec, expanded
 from shared.networks import NetworkSpec
 from shared.training import Recipe
 
@@ -65,7 +66,11 @@ class InitialLayers(Frozen):
     """Starts the surrogate from another checkpoint's first layers."""
 
     checkpoint: str
+    """Folder of the checkpoint; `~` and environment variables are expanded."""
     count: int = Field(ge=1)
+    """How many layers, from the input on; the network's own names tell which these are."""
+    frozen: bool = False
+    """Whether they keep their weights and batch statistics; otherwise they are trained on."""
 
 
 class SurrogateSpec(Frozen):
@@ -78,6 +83,18 @@ class SurrogateSpec(Frozen):
     holdout: float = Field(default=0.1, gt=0, lt=1)
     """Share of the kept clips that chooses the model; the victim's test split never does."""
     initial_layers: InitialLayers | None = None
+
+    @model_validator(mode="after")
+    def _known_layers(self) -> Self:
+        if self.initial_layers is not None:
+            with torch.device("meta"):  # names alone: no weights are made
+                layers = self.network.build(2).LAYERS
+            if self.initial_layers.count > len(layers):
+                raise ValueError(
+                    f"initial_layers.count is {self.initial_layers.count}, but a "
+                    f"{self.network.kind} has {len(layers)} layers ({', '.join(layers)})"
+                )
+        return self
 
 
 class Experiment(Frozen):
@@ -102,6 +119,11 @@ class Experiment(Frozen):
         names = [campaign.name for campaign in self.campaigns]
         if len(set(names)) != len(names):
             raise ValueError(f"campaign names must differ: {', '.join(names)}")
+        if self.budget < self.query.batch_clips:
+            raise ValueError(
+                f"a budget of {self.budget} clips does not buy one batch of "
+                f"{self.query.batch_clips}; raise budget, or lower query.batch_clips"
+            )
         if list(self.marks) != sorted(set(self.marks)):
             raise ValueError(f"marks must ascend without repeats: {list(self.marks)}")
         if self.marks and self.marks[-1] > self.budget:
@@ -111,6 +133,12 @@ class Experiment(Frozen):
                 raise ValueError(
                     f"campaign {campaign.name}: {campaign.iterations} iterations cannot share a "
                     f"budget of {self.budget}"
+                )
+            if campaign.sampler.kind == "dynamic_threshold" and not self.knowledge.class_counts:
+                raise ValueError(
+                    f"campaign {campaign.name}: dynamic_threshold needs the victim's class counts "
+                    "(assumption A3); set knowledge.class_counts to the victim's "
+                    "class_counts.json, or use static_threshold, which needs none"
                 )
         layers = self.surrogate.initial_layers
         if layers is not None and layers.count > self.knowledge.first_layers:
@@ -154,7 +182,7 @@ class Experiment(Frozen):
         """
         if self.knowledge.class_counts is None:
             return None
-        path = Path(self.knowledge.class_counts).expanduser()
+        path = expanded(self.knowledge.class_counts)
         advice = "Name the class_counts.json in the folder of the very victim that is attacked."
         try:
             data = json.loads(path.read_text(encoding="utf-8"))
@@ -183,10 +211,11 @@ def load_experiment(
         ConfigError: the file does not fit the schema.
         ExperimentError: the proxy corpus of this experiment has no folder to replace.
     """
-    experiment = load_yaml(path, Experiment)
-    if class_counts is not None:
-        knowledge = experiment.knowledge.model_copy(update={"class_counts": str(class_counts)})
-        experiment = experiment.model_copy(update={"knowledge": knowledge})
+    data = read_yaml(path)
+    if class_counts is not None and isinstance(data, dict):
+        knowledge = data.get("knowledge") or {}
+        data = {**data, "knowledge": {**knowledge, "class_counts": str(class_counts)}}
+    experiment = validate(data, Experiment, origin=str(path))
     if proxy_root is not None and "root" not in type(experiment.proxy).model_fields:
         raise ExperimentError(
             f"--proxy-root: the proxy corpus of {path} is {experiment.proxy.kind!r}, which has "

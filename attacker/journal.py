@@ -14,7 +14,7 @@ import sqlite3
 import time
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -160,11 +160,22 @@ class Journal:
             JournalError: the file is not a journal.
         """
         if (folder / JOURNAL_NAME).is_file():
-            journal = cls.read(folder)
-            try:
+            with _sqlite_errors(folder), closing(_connect(folder)) as connection:
+                if not _is_begun(connection):  # killed before anything was planned
+                    return
+            with closing(cls.read(folder)) as journal:
                 _demand_same(journal.identity, json.loads(json.dumps(identity)), folder)
-            finally:
-                journal.close()
+
+    @classmethod
+    def answered_in(cls, folder: Path) -> int:
+        """Return the clips answered so far; cheap at any size.
+
+        Raises:
+            JournalError: there is no journal, or it is only being begun.
+        """
+        with _sqlite_errors(folder), closing(_connect(folder)) as connection:
+            query = "SELECT COALESCE(SUM(clips), 0) FROM batches WHERE state <> ?"
+            return int(connection.execute(query, (PLANNED,)).fetchone()[0])
 
     @classmethod
     def read(cls, folder: Path) -> "Journal":
@@ -179,10 +190,7 @@ class Journal:
                 f"{path}: no journal. Name a run folder that `earshot-attacker run` began."
             )
         with _sqlite_errors(folder):
-            # Not mode=ro: a reader must be able to recover the log that a killed writer left.
-            connection = sqlite3.connect(f"file:{path}?mode=rw", uri=True, isolation_level=None)
-            connection.execute("PRAGMA query_only=ON")
-            return cls(connection, folder, None)
+            return cls(_connect(folder), folder, None)
 
     def close(self) -> None:
         """Close the file and let others write it."""
@@ -324,7 +332,7 @@ class Journal:
 
 def _begin(connection: sqlite3.Connection, identity: Mapping[str, Any]) -> None:
     """Write the schema and the identity in one transaction, unless they are there."""
-    if connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0]:
+    if _is_begun(connection):
         return
     connection.execute("BEGIN EXCLUSIVE")
     with connection:
@@ -335,6 +343,18 @@ def _begin(connection: sqlite3.Connection, identity: Mapping[str, Any]) -> None:
             ("campaign_id", uuid.uuid4().hex),
         ]
         connection.executemany("INSERT INTO meta VALUES (?, ?)", rows)
+
+
+def _is_begun(connection: sqlite3.Connection) -> bool:
+    return bool(connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0])
+
+
+def _connect(folder: Path) -> sqlite3.Connection:
+    # Not mode=ro: a reader must be able to recover the log that a killed writer left.
+    uri = f"file:{folder / JOURNAL_NAME}?mode=rw"
+    connection = sqlite3.connect(uri, uri=True, isolation_level=None)
+    connection.execute("PRAGMA query_only=ON")
+    return connection
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from attacker.sources import Source
 from shared import checkpoint
 from shared.audio import from_int16, to_int16
 from shared.contract import ModelCard
+from shared.corpora import expanded
 from shared.networks import SpeakerNetwork, copy_first_layers
 from shared.seeding import derive, numpy_stream
 from shared.training import STATE_NAME, Epoch, fit
@@ -186,11 +187,13 @@ def fresh_model(inputs: MarkInputs) -> nn.Module:
         model: SpeakerNetwork = inputs.spec.network.build(len(inputs.card.labels))
     initial = inputs.spec.initial_layers
     if initial is not None:
-        tensors, _ = checkpoint.load(Path(initial.checkpoint).expanduser())
+        tensors, _ = checkpoint.load(expanded(initial.checkpoint))
         try:
-            copy_first_layers(model, tensors, initial.count)
+            names = copy_first_layers(model, tensors, initial.count)
         except ValueError as error:
             raise ExperimentError(f"surrogate.initial_layers: {error}") from error
+        if initial.frozen:
+            model.freeze(names)
     return model
 
 
@@ -269,5 +272,5 @@ def _card(inputs: MarkInputs, inputs_sha256: str) -> dict[str, Any]:
 def _initial_sha256(initial: InitialLayers | None) -> str | None:
     if initial is None:
         return None
-    card = checkpoint.load_card(Path(initial.checkpoint).expanduser())
+    card = checkpoint.load_card(expanded(initial.checkpoint))
     return f"{card['card_sha256']}:{initial.count}"

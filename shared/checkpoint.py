@@ -19,7 +19,7 @@ from safetensors.torch import save as dump_tensors
 
 TENSORS_NAME = "model.safetensors"
 CARD_NAME = "card.json"
-_TENSORS_HASH = "tensors_sha256"
+TENSORS_HASH = "tensors_sha256"
 _CARD_HASH = "card_sha256"
 
 
@@ -37,7 +37,7 @@ def save(folder: Path, tensors: Mapping[str, torch.Tensor], card: Mapping[str, A
         {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     )
     checkpoint_id = hashlib.sha256(data).hexdigest()
-    full_card = {**card, _TENSORS_HASH: checkpoint_id}
+    full_card = {**card, TENSORS_HASH: checkpoint_id}
     full_card[_CARD_HASH] = _hash_card(full_card)
     write_atomically(folder / TENSORS_NAME, data)
     write_atomically(folder / CARD_NAME, _write_card(full_card).encode())
@@ -58,7 +58,7 @@ def load(folder: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         raise CheckpointError(
             f"{path}: {error.strerror}. Train again, or copy the whole checkpoint folder."
         ) from error
-    if hashlib.sha256(data).hexdigest() != card[_TENSORS_HASH]:
+    if hashlib.sha256(data).hexdigest() != card[TENSORS_HASH]:
         raise CheckpointError(
             f"{path}: the tensors differ from the sha256 in their card, so the file was altered or "
             "cut short. Copy the checkpoint folder again, or train it again."

@@ -30,16 +30,24 @@ def load_yaml(path: Path, model: type[ModelT]) -> ModelT:
     Raises:
         ConfigError: the file is missing, is not YAML, or does not fit the model.
     """
+    return validate(read_yaml(path), model, origin=str(path))
+
+
+def read_yaml(path: Path) -> Any:
+    """Return the plain data of the YAML file at ``path``.
+
+    Raises:
+        ConfigError: the file is missing, or is not YAML.
+    """
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or type(error).__name__
         raise ConfigError(f"{path}: {reason}. Name an existing YAML file in UTF-8.") from error
     try:
-        data = yaml.safe_load(text)
+        return yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}: not YAML: {error}. Mend the file at that place.") from error
-    return validate(data, model, origin=str(path))
 
 
 def validate(data: Any, model: type[ModelT], *, origin: str) -> ModelT:

@@ -1,16 +1,18 @@
 """Options that several commands share."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from attacker.errors import ExperimentError
+from attacker.tables import VICTIM_VARIABLE
 
 DEFAULT_URL = "http://127.0.0.1:8765"
 
-ExperimentFile = Annotated[Path, typer.Argument(help="Experiment YAML file.")]
+ExperimentFile = Annotated[Path, typer.Argument(help="Experiment or table YAML file.")]
 Url = Annotated[str, typer.Option(envvar="EARSHOT_URL", help="Address of the victim service.")]
 Key = Annotated[
     str, typer.Option(help="API key of the query scope; better in EARSHOT_KEY or --key-file.")
@@ -26,6 +28,21 @@ ClassCounts = Annotated[
 ProxyRoot = Annotated[
     Path | None, typer.Option(help="Folder of the proxy corpus, in place of proxy.root.")
 ]
+Profile = Annotated[
+    str | None,
+    typer.Option(help="Sizes of a table, one of its profiles.", show_default="desk"),
+]
+Jobs = Annotated[
+    int | None,
+    typer.Option(min=1, help="Cells of a table that run side by side.", show_default="1"),
+]
+VictimFolder = Annotated[
+    Path | None,
+    typer.Option(
+        help="The victim's checkpoint folder, for what a table is granted of it; also in "
+        "EARSHOT_VICTIM."
+    ),
+]
 Cache = Annotated[
     Path, typer.Option(envvar="EARSHOT_CACHE", help="Where decoded corpora are kept.")
 ]
@@ -39,12 +56,32 @@ PROXY_ROOT_VARIABLE = "EARSHOT_PROXY_ROOT"
 
 DEFAULT_CACHE = Path("runs/cache")
 DEFAULT_PATIENCE_S = 120.0
+DEFAULT_PROFILE = "desk"
 
 
 def usual_proxy_root() -> Path | None:
     """Return the folder that the environment names for proxy corpora, if any."""
     named = os.environ.get(PROXY_ROOT_VARIABLE)
     return Path(named) if named else None
+
+
+def name_victim_folder(folder: Path | None) -> None:
+    """Let ``$EARSHOT_VICTIM`` in the paths of experiments mean ``folder``, where one is given."""
+    if folder is not None:
+        os.environ[VICTIM_VARIABLE] = str(folder)
+
+
+def demand_options(what: str, options: Mapping[str, object]) -> None:
+    """Refuse options that mean nothing for ``what`` the file is.
+
+    Raises:
+        ExperimentError: one of them was given.
+    """
+    given = [name for name, value in options.items() if value is not None]
+    if given:
+        raise ExperimentError(
+            f"{', '.join(given)}: not for {what}. Leave it out, or name another kind of file."
+        )
 
 
 def read_key(key: str, key_file: Path | None) -> str:

@@ -11,17 +11,23 @@ from rich.console import Console
 from attacker.commands.options import (
     DEFAULT_CACHE,
     DEFAULT_PATIENCE_S,
+    DEFAULT_PROFILE,
     DEFAULT_URL,
     Cache,
     ClassCounts,
     Device,
     ExperimentFile,
+    Jobs,
     Key,
     KeyFile,
     Out,
     Patience,
+    Profile,
     ProxyRoot,
     Url,
+    VictimFolder,
+    demand_options,
+    name_victim_folder,
     read_key,
     usual_proxy_root,
 )
@@ -41,15 +47,39 @@ def run(
     cache: Cache = DEFAULT_CACHE,
     device: Device = "auto",
     patience_s: Patience = DEFAULT_PATIENCE_S,
+    profile: Profile = None,
+    jobs: Jobs = None,
+    victim_folder: VictimFolder = None,
 ) -> None:
-    """Run all campaigns of an experiment and train their surrogates.
+    """Run all campaigns of an experiment and train their surrogates; or all cells of a table.
 
     What the run folder already holds is not bought or trained again, so the same command resumes.
     """
     from attacker.experiment import load_experiment
     from attacker.run_folder import RunFolder
+    from attacker.tables.file import kind_of
     from attacker.theft import Theft
 
+    name_victim_folder(victim_folder)
+    if kind_of(experiment) == "table":
+        from attacker.commands.run_table import DEFAULT_OUT, TableOptions, run_table
+
+        demand_options("a table", {"--class-counts": class_counts, "--proxy-root": proxy_root})
+        run_table(
+            TableOptions(
+                table=experiment,
+                profile=profile or DEFAULT_PROFILE,
+                out=out or DEFAULT_OUT,
+                url=url,
+                key=read_key(key, key_file),
+                cache=cache,
+                device=device,
+                patience_s=patience_s,
+                jobs=jobs or 1,
+            )
+        )
+        return
+    demand_options("an experiment", {"--profile": profile, "--jobs": jobs})
     loaded = load_experiment(
         experiment,
         class_counts=class_counts,

@@ -4,16 +4,16 @@ from typing import Annotated
 
 from pydantic import Field
 
-from shared.corpora.base import Clip, Corpus, CorpusError, Progress
+from shared.corpora.base import Clip, Corpus, CorpusError, Progress, expanded
 from shared.corpora.librispeech import LibriSpeechSpec
 from shared.corpora.speaker_tree import SpeakerTreeSpec
+from shared.corpora.subset import SubsetSpec
 from shared.corpora.voices import VoicesSpec
 from shared.corpora.voxceleb import VoxCelebSpec
+from shared.corpora.whole import WholeCorpus
 
-CorpusSpec = Annotated[
-    LibriSpeechSpec | SpeakerTreeSpec | VoicesSpec | VoxCelebSpec, Field(discriminator="kind")
-]
-"""The table of corpora; adding one here adds it to every YAML schema."""
+CorpusSpec = Annotated[WholeCorpus | SubsetSpec, Field(discriminator="kind")]
+"""Every corpus; what is added to :data:`WholeCorpus` is added here and to every YAML schema."""
 
 __all__ = [
     "Clip",
@@ -23,6 +23,9 @@ __all__ = [
     "LibriSpeechSpec",
     "Progress",
     "SpeakerTreeSpec",
+    "SubsetSpec",
     "VoicesSpec",
     "VoxCelebSpec",
+    "WholeCorpus",
+    "expanded",
 ]

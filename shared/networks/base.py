@@ -1,8 +1,8 @@
 """What every speaker-identification network offers."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from typing import ClassVar
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, Self
 
 import torch
 from torch import nn
@@ -16,6 +16,21 @@ class SpeakerNetwork(nn.Module, ABC):
     """
 
     LAYERS: ClassVar[tuple[str, ...]]
+    _frozen: tuple[str, ...] = ()
+
+    def freeze(self, names: Sequence[str]) -> None:
+        """Let the layers ``names`` keep their weights and batch statistics in any training."""
+        self._frozen = tuple(names)
+        for name in self._frozen:
+            self.get_submodule(name).requires_grad_(False)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> Self:
+        """Set the training mode; frozen layers stay in evaluation mode."""
+        super().train(mode)
+        for name in self._frozen:
+            self.get_submodule(name).eval()
+        return self
 
     @abstractmethod
     def embed(self, clips: torch.Tensor) -> torch.Tensor:

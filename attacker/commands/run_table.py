@@ -1,0 +1,107 @@
+"""`earshot-attacker run TABLE`: every cell of a table, side by side."""
+
+import shlex
+import signal
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+from rich.console import Console
+
+from attacker.cells.view import CellView
+from attacker.live import View
+from attacker.run_folder import redact
+
+if TYPE_CHECKING:
+    from attacker.cells.jobs import Status
+    from attacker.tables.run import TableRunner
+
+DEFAULT_OUT = Path("runs/paper")
+
+
+@dataclass(frozen=True)
+class TableOptions:
+    """What the command line asks for."""
+
+    table: Path
+    profile: str
+    out: Path
+    url: str
+    key: str = field(repr=False)
+    cache: Path
+    device: str
+    patience_s: float
+    jobs: int
+
+
+def make_runner(options: TableOptions) -> "TableRunner":
+    """Return the runner of the table that the command line names.
+
+    Raises:
+        ConfigError: the file is no valid table, or has no such profile.
+    """
+    from attacker.tables.file import load_table
+    from attacker.tables.run import TableRunner
+
+    return TableRunner(
+        table=load_table(options.table, options.profile),
+        profile=options.profile,
+        out=options.out,
+        url=options.url,
+        key=options.key,
+        cache=options.cache,
+        device=options.device,
+        patience_s=options.patience_s,
+        jobs=options.jobs,
+    )
+
+
+def run_table(options: TableOptions) -> None:
+    """Run the cells of a table that are not done yet, and tell how that went.
+
+    Raises:
+        typer.Exit: with 1 where a cell failed, and 130 where it was interrupted.
+    """
+    runner = make_runner(options)
+    console = Console()
+    corpora, view = View(console), CellView(console)
+    command = shlex.join(["earshot-attacker", *redact(sys.argv[1:])])
+    before = signal.signal(signal.SIGTERM, _exit)
+    try:
+        with view.shown():
+            folder, statuses = runner.run(view, command, corpora.corpus, view.note)
+    except KeyboardInterrupt:
+        console.print(
+            "Stopped; all that was bought is kept, and finished cells stay finished. The same "
+            "command goes on.",
+            soft_wrap=True,
+        )
+        raise typer.Exit(130) from None
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    _tell(console, statuses, folder, options)
+
+
+def _exit(number: int, frame: object) -> None:
+    del frame
+    sys.exit(128 + number)
+
+
+def _tell(
+    console: Console, statuses: Sequence["Status"], folder: Path, options: TableOptions
+) -> None:
+    from attacker.cells.jobs import State
+
+    failed = [status for status in statuses if status.state is not State.DONE]
+    lines = [f"{len(statuses) - len(failed)} of {len(statuses)} jobs are done."]
+    lines += [f"{status.job.name}: {status.reason}" for status in failed]
+    if failed:
+        lines.append("Mend what is said above; the same command runs only what is not done.")
+    lines.append(f"The table is in {folder}; compare it with: earshot-attacker report paper")
+    for line in lines:
+        console.print(line, highlight=False, soft_wrap=True, markup=False)
+    if failed:
+        raise typer.Exit(1)
