@@ -79,6 +79,15 @@ class SurrogateSpec(Frozen):
     """Share of the kept clips that chooses the model; the victim's test split never does."""
     initial_layers: InitialLayers | None = None
 
+    @model_validator(mode="after")
+    def _temperature_of_probabilities(self) -> Self:
+        if self.labels == "hard" and self.recipe.temperature != 1:
+            raise ValueError(
+                f"recipe.temperature is {self.recipe.temperature:g}, but labels are hard, and only "
+                "probabilities have a temperature. Leave it out, or set labels to soft"
+            )
+        return self
+
 
 class Experiment(Frozen):
     """An experiment file."""

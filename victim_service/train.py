@@ -124,6 +124,11 @@ class StoreClips:
             crops = self.store.random_crops(wanted, self.samples, rng)
         return torch.from_numpy(crops), torch.from_numpy(self.labels[wanted])
 
+    def hard_labels(self) -> np.ndarray:
+        """Return the label (N,) of every clip of this part."""
+        labels: np.ndarray = self.labels[self.indices]
+        return labels
+
 
 @dataclass(frozen=True)
 class Trained:
