@@ -57,10 +57,10 @@ class Changes(NamedTuple):
 def shift_clips(clips: torch.Tensor, offsets: torch.Tensor) -> torch.Tensor:
     """Delay each of ``clips`` (B, T) by its offset (B,) in samples; the gap is silence."""
     samples = clips.shape[1]
-    # One zero behind the clip: whatever lies outside points there.
-    columns = torch.arange(samples, device=clips.device)[None, :] - offsets[:, None]
-    inside = (columns >= 0) & (columns < samples)
-    return F.pad(clips, (0, 1)).gather(1, torch.where(inside, columns, samples))
+    rows = torch.arange(len(clips), device=clips.device)
+    starts = samples - offsets.clamp(-samples, samples)
+    # The windows of the padded clips are a view: what is copied is one whole window of each.
+    return F.pad(clips, (samples, samples)).unfold(1, samples, 1)[rows, starts]
 
 
 def amplify_clips(clips: torch.Tensor, gains: torch.Tensor) -> torch.Tensor:
@@ -75,11 +75,13 @@ def change_speed(clips: torch.Tensor, speeds: torch.Tensor) -> torch.Tensor:
     above 1 folds what it lifts beyond half the sample rate.
     """
     samples = clips.shape[1]
-    middle = (samples - 1) / 2
-    times = torch.arange(samples, dtype=torch.float64, device=clips.device) - middle
-    places = middle + times[None, :] * speeds.double()[:, None]
-    first = places.floor()
-    t = (places - first).to(clips.dtype)
+    steps = torch.arange(samples, device=clips.device)
+    # How far each sample's place lies from its own: small numbers, which float32 holds exactly
+    # enough in clips of any length.
+    moved = (steps - (samples - 1) / 2)[None, :] * (speeds - 1)[:, None]
+    whole = moved.floor()
+    t = moved - whole
+    first = steps[None, :] + whole.long()
     weights = (
         t * (t * (2 - t) - 1) / 2,
         (t * t * (3 * t - 5) + 2) / 2,
@@ -90,7 +92,7 @@ def change_speed(clips: torch.Tensor, speeds: torch.Tensor) -> torch.Tensor:
     padded = F.pad(clips, (1, 1))
     changed = torch.zeros_like(clips)
     for offset, weight in enumerate(weights):
-        columns = (first.long() + offset).clamp(0, samples + 1)
+        columns = (first + offset).clamp(0, samples + 1)
         changed += weight * padded.gather(1, columns)
     return changed
 

@@ -12,8 +12,10 @@ def balanced_order(labels: np.ndarray, balance: float, rng: np.random.Generator)
     """
     _, inverse, counts = np.unique(labels, return_inverse=True, return_counts=True)
     weights = counts[inverse].astype(np.float64) ** -balance
-    # Clips of equal weight must not be favoured by their place in the transfer set.
-    order = rng.permutation(len(labels))
+    # Label after label, so that the rounding cancels within each; within a label at random, so that
+    # no clip is favoured by its place in the transfer set.
+    shuffled = rng.permutation(len(labels))
+    order = shuffled[np.argsort(labels[shuffled], kind="stable")]
     expected = np.cumsum(weights[order]) * (len(labels) / weights.sum())
     expected[-1] = len(labels)  # the sum's rounding must not lose a clip
     ticks = np.floor(expected + rng.random()).astype(np.int64)
