@@ -96,6 +96,15 @@ class SurrogateSpec(Frozen):
                 )
         return self
 
+    @model_validator(mode="after")
+    def _temperature_of_probabilities(self) -> Self:
+        if self.labels == "hard" and self.recipe.temperature != 1:
+            raise ValueError(
+                f"recipe.temperature is {self.recipe.temperature:g}, but labels are hard, and only "
+                "probabilities have a temperature. Leave it out, or set labels to soft"
+            )
+        return self
+
 
 class Experiment(Frozen):
     """An experiment file."""

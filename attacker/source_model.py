@@ -1,7 +1,6 @@
 """Trains a source model: a network on a labelled corpus, whose first layers a surrogate may use."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from pydantic import Field
 from shared import checkpoint
 from shared.config import Frozen
 from shared.corpora import CorpusSpec, Progress
+from shared.corpora.part import StoreClips
 from shared.corpora.split import split_by_speaker
 from shared.corpora.store import ClipStore
 from shared.networks import NetworkSpec
@@ -33,27 +33,6 @@ class SourceTask(Frozen):
     network: NetworkSpec
     recipe: Recipe
     seed: int = Field(default=0, ge=0)
-
-
-@dataclass(frozen=True)
-class _Part:
-    store: ClipStore
-    indices: np.ndarray
-    labels: np.ndarray
-    samples: int
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    def batch(
-        self, indices: np.ndarray, rng: np.random.Generator | None
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        wanted = self.indices[indices]
-        if rng is None:
-            crops = self.store.fixed_crops(wanted, self.samples)
-        else:
-            crops = self.store.random_crops(wanted, self.samples, rng)
-        return torch.from_numpy(crops), torch.from_numpy(self.labels[wanted])
 
 
 def train_source_model(
@@ -81,8 +60,8 @@ def train_source_model(
         model = task.network.build(len(names))
     result = fit(
         model,
-        _Part(store, np.array(split.train), labels, task.clip_samples),
-        _Part(store, np.array(split.validation), labels, task.clip_samples),
+        StoreClips(store, np.array(split.train), labels, task.clip_samples),
+        StoreClips(store, np.array(split.validation), labels, task.clip_samples),
         task.recipe,
         seed=derive(task.seed, "source", "fit"),
         folder=folder / "state",

@@ -18,9 +18,8 @@ from torch import nn
 from attacker.errors import ExperimentError
 from attacker.experiment import InitialLayers, SurrogateSpec
 from attacker.journal import Rows
-from attacker.sources import Source
+from attacker.transfer_set import Clips, TransferSet
 from shared import checkpoint
-from shared.audio import from_int16, to_int16
 from shared.contract import ModelCard
 from shared.corpora import expanded
 from shared.networks import SpeakerNetwork, copy_first_layers
@@ -28,63 +27,10 @@ from shared.seeding import derive, numpy_stream
 from shared.training import STATE_NAME, Epoch, fit
 
 KIND = "surrogate"
-CACHE_BYTES = 2 * 1024**3
 FEWEST_CLIPS = 4
 """Kept clips below which no surrogate is trained."""
-_RENDER_CLIPS = 256
 
 OnEpoch = Callable[[Epoch], None]
-
-
-class Clips:
-    """The clips of some queries, made again from their indices.
-
-    They are kept as int16 in memory where they fit ``cache_bytes``, and otherwise made again
-    whenever they are asked for.
-    """
-
-    def __init__(self, source: Source, indices: np.ndarray, cache_bytes: int = CACHE_BYTES) -> None:
-        self.source = source
-        samples = source.context.clip_samples
-        self._row = {int(index): row for row, index in enumerate(indices)}
-        self._cache: np.ndarray | None = None
-        if 2 * samples * len(indices) <= cache_bytes:
-            self._cache = np.empty((len(indices), samples), dtype=np.int16)
-            for start in range(0, len(indices), _RENDER_CLIPS):
-                part = indices[start : start + _RENDER_CLIPS]
-                self._cache[start : start + len(part)] = to_int16(source.render(part))
-
-    def fetch(self, indices: np.ndarray) -> np.ndarray:
-        """Return the clips (B, T) float32 of the queries ``indices`` (B,)."""
-        if self._cache is None:
-            return self.source.render(indices)
-        return from_int16(self._cache[[self._row[int(index)] for index in indices]])
-
-
-@dataclass(frozen=True)
-class TransferSet:
-    """Kept clips with the victim's answers; a ``shared.training.ClipSource``."""
-
-    clips: Clips
-    indices: np.ndarray
-    """(N,) query indices."""
-    targets: np.ndarray
-    """(N, K) float32, or (N,) int64."""
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    def batch(
-        self, indices: np.ndarray, rng: np.random.Generator | None
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return clips (B, T) and targets at ``indices``; a query has one crop only."""
-        del rng
-        clips = self.clips.fetch(self.indices[indices])
-        return torch.from_numpy(clips), torch.from_numpy(self.targets[indices])
-
-    def part(self, indices: np.ndarray) -> "TransferSet":
-        """Return the clips at ``indices`` as a transfer set of their own."""
-        return TransferSet(self.clips, self.indices[indices], self.targets[indices])
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from attacker.oracle import Oracle
 from attacker.run_folder import RunFolder
 from attacker.samplers import Sampler
 from attacker.sources import Source
+from attacker.transfer_set import Clips, kept_path
 from shared.runtime import choose_device, tune_process
 from shared.training import Epoch
 
@@ -132,14 +133,17 @@ def train_surrogates(
         journal.close()
     if not wanted:
         return
-    last = wanted[-1].rows
-    clips = surrogate.Clips(material.source(campaign), last.indices[last.kept])
+    last = wanted[-1]
+    indices = last.rows.indices[last.rows.kept]
+    place = kept_path(material.cache, last.identity, indices)
+    clips = Clips(material.source(campaign), indices, place)
     for inputs in wanted:
         name = f"{campaign.name} surrogate at {inputs.mark:,}"
         target = folder.surrogate(campaign.name, inputs.mark)
         surrogate.train(
             inputs, clips, target, device=material.device, on_epoch=_reporter(view, name)
         )
+    clips.discard()  # after a kill they are still there
 
 
 def _reporter(view: View, name: str) -> surrogate.OnEpoch:

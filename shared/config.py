@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
@@ -18,6 +18,15 @@ class Frozen(BaseModel):
     """Base of every configuration model: immutable, and unknown keys are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def later(default: Any, **rules: Any) -> Any:
+    """Return a field that a model got after things had been made with it, and named by its hash.
+
+    No dump names the field at its default, so what was made before it existed keeps its identity.
+    ``rules`` are those of ``pydantic.Field``.
+    """
+    return Field(default=default, exclude_if=lambda value: value == default, **rules)
 
 
 class ConfigError(ValueError):

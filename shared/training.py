@@ -6,20 +6,27 @@ and resumed ends with the very weights of one that was not, on the same device a
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from pydantic import Field
 from torch import nn
 
-from shared.config import Frozen
+from shared.acceleration import Acceleration, Batch
+from shared.ahead import Ahead
+from shared.augmentation import Changes, Stream, shift_clips
+from shared.balance import balanced_order
+from shared.clip_source import ArrayClips, ClipSource
+from shared.recipe import Recipe, learning_rate_at
 from shared.seeding import derive, numpy_stream
+from shared.soft_labels import classification_loss
 from shared.training_state import STATE_NAME, TrainingError, read_state, write_state
+from shared.weight_average import WeightAverage, Weights, copy_weights
 
 __all__ = [
     "STATE_NAME",
@@ -34,58 +41,6 @@ __all__ = [
     "predict",
     "shift_clips",
 ]
-
-
-class Recipe(Frozen):
-    """How a network is trained; the published recipe is Adam with default betas."""
-
-    epochs: int = Field(default=20, ge=1)
-    batch_size: int = Field(default=64, ge=2)
-    learning_rate: float = Field(default=1e-3, gt=0)
-    schedule: Literal["constant", "one_cycle"] = "constant"
-    """``one_cycle`` warms up over 30 % of the steps and falls along a cosine after that."""
-    patience: int = Field(default=5, ge=1)
-    """Epochs without a better validation score after which training stops."""
-    max_shift_samples: int = Field(default=0, ge=0)
-    """Each training clip is shifted by up to this many samples either way; the gap is silence."""
-    weight_decay: float = Field(default=0.0, ge=0)
-
-
-class ClipSource(Protocol):
-    """Labelled clips that can be fetched in any order."""
-
-    def __len__(self) -> int:
-        """Number of clips."""
-        ...
-
-    def batch(
-        self, indices: np.ndarray, rng: np.random.Generator | None
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return clips (B, T) float32 and their targets: labels (B,) int64 or soft (B, K) float32.
-
-        ``rng`` draws training crops; None asks for the one evaluation crop of each clip.
-        """
-        ...
-
-
-@dataclass(frozen=True)
-class ArrayClips:
-    """Clips (N, T), float32 or int16, with targets (N,) or (N, K), in memory."""
-
-    clips: np.ndarray
-    targets: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.clips)
-
-    def batch(
-        self, indices: np.ndarray, rng: np.random.Generator | None
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the clips and targets at ``indices``; these clips have one crop only."""
-        clips = torch.from_numpy(self.clips[indices])
-        if clips.dtype == torch.int16:
-            clips = clips.float().div_(32768.0)
-        return clips, torch.from_numpy(self.targets[indices])
 
 
 @dataclass(frozen=True)
@@ -151,8 +106,7 @@ def fit(
         started = time.perf_counter()
         train_loss = loop.run_epoch(on_step)
         duration_s = time.perf_counter() - started
-        loss, accuracy = _score(model, validation, recipe.batch_size * 4, loop.device)
-        epoch = loop.close_epoch(train_loss, loss, accuracy, len(train) / duration_s)
+        epoch = loop.close_epoch(train_loss, validation, len(train) / duration_s)
         if folder is not None:
             loop.save(folder / STATE_NAME)
         curves.add(epoch)
@@ -178,30 +132,6 @@ def predict(
     return torch.cat(parts).cpu().numpy()
 
 
-def learning_rate_at(recipe: Recipe, step: int, steps: int) -> float:
-    """Return the learning rate of ``step`` (from 0) out of ``steps``."""
-    if recipe.schedule == "constant":
-        return recipe.learning_rate
-    warm_up = max(1, round(0.3 * steps))
-    if step < warm_up:
-        start, end, share = recipe.learning_rate / 25, recipe.learning_rate, step / warm_up
-    else:
-        share = (step - warm_up) / max(1, steps - 1 - warm_up)
-        start, end = recipe.learning_rate, recipe.learning_rate / 1e4
-    return end + (start - end) * (1 + math.cos(math.pi * min(share, 1.0))) / 2
-
-
-def shift_clips(clips: torch.Tensor, offsets: torch.Tensor) -> torch.Tensor:
-    """Delay each of ``clips`` (B, T) by its offset (B,) in samples; the gap is silence."""
-    n_clips, samples = clips.shape
-    reach = int(offsets.abs().max()) if n_clips else 0
-    if reach == 0:
-        return clips
-    padded = F.pad(clips, (reach, reach))
-    columns = torch.arange(samples, device=clips.device)[None, :] + (reach - offsets)[:, None]
-    return padded.gather(1, columns)
-
-
 class _Loop:
     """The state of one fit: the network, its optimiser, the best weights, the epochs so far."""
 
@@ -216,14 +146,21 @@ class _Loop:
         self.model, self.train, self.recipe = model, train, recipe
         self.seed, self.device = seed, device
         self.optimiser = torch.optim.Adam(
-            model.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
+            model.parameters(),
+            lr=recipe.learning_rate,
+            weight_decay=recipe.weight_decay,
+            fused=device.type == "cuda",
         )
+        decay = recipe.weight_average
+        self.average = WeightAverage(model, decay) if decay else None
         self.epochs: list[Epoch] = []
         self.best_epoch = 0
-        self.best_weights = _copy(model.state_dict())
+        self.best_weights = copy_weights(model.state_dict())
         sizes = [len(part) for part in self._split(np.arange(len(train)))]
         self.steps_per_epoch = len(sizes)
         self.steps = self.steps_per_epoch * recipe.epochs
+        self.acceleration = Acceleration.choose(recipe, device, self.steps)
+        self.forward = self.acceleration.forward_of(model)
 
     @property
     def finished(self) -> bool:
@@ -233,14 +170,14 @@ class _Loop:
     def run_epoch(self, on_step: Callable[[int, int], None] | None) -> float:
         number = len(self.epochs) + 1
         self.model.train()
-        order = numpy_stream(self.seed, "order", number).permutation(len(self.train))
+        first = (number - 1) * self.steps_per_epoch
         total = torch.zeros((), device=self.device)
-        for position, indices in enumerate(self._split(order)):
-            rng = numpy_stream(self.seed, "crops", number, position)
-            torch.manual_seed(derive(self.seed, "dropout", number, position))
-            total += self._step(indices, rng, (number - 1) * self.steps_per_epoch + position)
-            if on_step is not None:
-                on_step((number - 1) * self.steps_per_epoch + position + 1, self.steps)
+        with Ahead(self._batches(number), context=self.acceleration.beside()) as batches:
+            for position, batch in enumerate(batches):
+                torch.manual_seed(derive(self.seed, "dropout", number, position))
+                total += self._step(batch, first + position)
+                if on_step is not None:
+                    on_step(first + position + 1, self.steps)
         mean_loss = float(total) / self.steps_per_epoch
         if not math.isfinite(mean_loss):
             raise TrainingError(
@@ -249,25 +186,26 @@ class _Loop:
             )
         return mean_loss
 
-    def close_epoch(
-        self, train_loss: float, loss: float, accuracy: float, clips_per_s: float
-    ) -> Epoch:
-        score = (accuracy, -loss)
-        best = self.best_epoch == 0 or score > _score_of(self.epochs[self.best_epoch - 1])
-        number = len(self.epochs) + 1
+    def close_epoch(self, train_loss: float, validation: ClipSource, clips_per_s: float) -> Epoch:
+        with self._judged_weights():
+            loss, accuracy = _score(self.model, validation, self.recipe, self.device)
+            number, score = len(self.epochs) + 1, (accuracy, -loss)
+            best = self.best_epoch == 0 or score > _score_of(self.epochs[self.best_epoch - 1])
+            if best:
+                self.best_epoch = number
+                self.best_weights = copy_weights(self.model.state_dict())
         rate = self.optimiser.param_groups[0]["lr"]
         epoch = Epoch(
             number, self.recipe.epochs, train_loss, loss, accuracy, rate, clips_per_s, best
         )
         self.epochs.append(epoch)
-        if best:
-            self.best_epoch = number
-            self.best_weights = _copy(self.model.state_dict())
         return epoch
 
     def save(self, path: Path) -> None:
         tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
         tensors |= {f"best.{k}": v for k, v in self.best_weights.items()}
+        if self.average is not None:
+            tensors |= {f"average.{k}": v for k, v in self.average.weights.items()}
         names = [name for name, _ in self.model.named_parameters()]
         for index, slots in self.optimiser.state_dict()["state"].items():
             tensors |= {f"adam.{names[index]}.{slot}": v for slot, v in slots.items()}
@@ -289,7 +227,9 @@ class _Loop:
                 "Train into another folder, or afresh."
             )
         self.model.load_state_dict(_under(tensors, "model."))
-        self.best_weights = {k: v.to(self.device) for k, v in _under(tensors, "best.").items()}
+        self.best_weights = self._on_device(_under(tensors, "best."))
+        if self.average is not None:
+            self.average.weights = self._on_device(_under(tensors, "average."))
         self.best_epoch = state["best_epoch"]
         self.epochs = [Epoch(**epoch) for epoch in state["epochs"]]
         slots: dict[int, dict[str, torch.Tensor]] = {}
@@ -298,20 +238,40 @@ class _Loop:
         groups = self.optimiser.state_dict()["param_groups"]
         self.optimiser.load_state_dict({"state": slots, "param_groups": groups})
 
-    def _step(self, indices: np.ndarray, rng: np.random.Generator, step: int) -> torch.Tensor:
-        clips, targets = self.train.batch(indices, rng)
-        reach = self.recipe.max_shift_samples
-        if reach:
-            offsets = torch.from_numpy(rng.integers(-reach, reach + 1, size=len(clips)))
-            clips = shift_clips(clips, offsets)
+    def _batches(self, number: int) -> Iterator[Batch]:
+        """Yield the batches of epoch ``number``; a thread of its own makes them ahead."""
+        for position, indices in enumerate(self._split(self._order(number))):
+            stream = self._streams(number, position)
+            clips, targets = self.train.batch(indices, stream("crops"))
+            changes = Changes.draw(self.recipe, len(indices), stream)
+            yield self.acceleration.ready(Batch(clips, targets, changes))
+
+    def _streams(self, number: int, position: int) -> Stream:
+        """Return what gives the streams of one step, each always the same one."""
+        return cache(lambda purpose: numpy_stream(self.seed, purpose, number, position))
+
+    def _order(self, number: int) -> np.ndarray:
+        rng = numpy_stream(self.seed, "order", number)
+        if self.recipe.balance:
+            return balanced_order(self.train.hard_labels(), self.recipe.balance, rng)
+        return rng.permutation(len(self.train))
+
+    def _step(self, batch: Batch, step: int) -> torch.Tensor:
+        clips, targets = self.acceleration.moved(batch)
         rate = learning_rate_at(self.recipe, step, self.steps)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         self.optimiser.zero_grad(set_to_none=True)
-        loss = F.cross_entropy(self.model(clips.to(self.device)), targets.to(self.device))
+        loss = classification_loss(self.forward(clips), targets, self.recipe.temperature)
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimiser.step()
+        if self.average is not None:
+            self.average.update(self.model, step)
         return loss.detach()
+
+    def _judged_weights(self) -> AbstractContextManager[None]:
+        """Return a block in which the model has the weights that are judged and kept."""
+        return nullcontext() if self.average is None else self.average.lent_to(self.model)
 
     def _split(self, order: np.ndarray) -> list[np.ndarray]:
         size = self.recipe.batch_size
@@ -319,6 +279,9 @@ class _Loop:
         if len(parts) > 1 and len(parts[-1]) == 1:  # batch norm cannot train on a single clip
             parts[-2:] = [np.concatenate(parts[-2:])]
         return parts
+
+    def _on_device(self, weights: Weights) -> Weights:
+        return {name: value.to(self.device) for name, value in weights.items()}
 
     def _identity(self) -> dict[str, Any]:
         shapes = {k: list(v.shape) for k, v in self.model.state_dict().items()}
@@ -361,11 +324,11 @@ def _forward(
 
 
 def _score(
-    model: nn.Module, source: ClipSource, batch_size: int, device: torch.device
+    model: nn.Module, source: ClipSource, recipe: Recipe, device: torch.device
 ) -> tuple[float, float]:
     loss, right = 0.0, 0
-    for logits, targets in _forward(model, source, batch_size, device):
-        loss += float(F.cross_entropy(logits, targets, reduction="sum"))
+    for logits, targets in _forward(model, source, recipe.batch_size * 4, device):
+        loss += float(classification_loss(logits, targets, recipe.temperature, "sum"))
         labels = targets.argmax(1) if targets.ndim == 2 else targets
         right += int((logits.argmax(1) == labels).sum())
     return loss / len(source), right / len(source)
@@ -373,10 +336,6 @@ def _score(
 
 def _score_of(epoch: Epoch) -> tuple[float, float]:
     return (epoch.validation_accuracy, -epoch.validation_loss)
-
-
-def _copy(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    return {name: value.detach().clone() for name, value in weights.items()}
 
 
 def _under(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:

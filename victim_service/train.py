@@ -20,6 +20,7 @@ from shared import checkpoint
 from shared.audio import to_int16
 from shared.config import Frozen
 from shared.corpora import CorpusError, CorpusSpec, Progress
+from shared.corpora.part import StoreClips
 from shared.corpora.split import Split, split_by_speaker
 from shared.corpora.store import ClipStore
 from shared.metrics import Interval, bootstrap
@@ -99,30 +100,6 @@ class Data:
     def part(self, indices: Sequence[int], samples: int) -> "StoreClips":
         """Return the clips at ``indices``, cut to ``samples``."""
         return StoreClips(self.store, np.asarray(indices), self.labels, samples)
-
-
-@dataclass(frozen=True)
-class StoreClips:
-    """A part of a store as a ``ClipSource``: random crops for training, fixed ones otherwise."""
-
-    store: ClipStore
-    indices: np.ndarray
-    labels: np.ndarray
-    samples: int
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    def batch(
-        self, indices: np.ndarray, rng: np.random.Generator | None
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return crops (B, T) and labels (B,) of the clips at ``indices`` of this part."""
-        wanted = self.indices[indices]
-        if rng is None:
-            crops = self.store.fixed_crops(wanted, self.samples)
-        else:
-            crops = self.store.random_crops(wanted, self.samples, rng)
-        return torch.from_numpy(crops), torch.from_numpy(self.labels[wanted])
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from attacker.commands.options import DEFAULT_CACHE, Cache, Device
+from attacker.wavegan.answer_weights import ClipWeights, read_weights
 from attacker.wavegan.config import TrainGanFile
 from attacker.wavegan.train import Step, train
 from shared.config import load_yaml
@@ -63,6 +64,9 @@ def _train(
             console.print(
                 f"skipped {skipped.path}: {skipped.reason}", highlight=False, soft_wrap=True
             )
+        weights = None if plan.answers is None else read_weights(plan.answers, store)
+        if weights is not None:
+            console.print(_bought(weights, len(store)), highlight=False, soft_wrap=True)
         card = train(
             gan,
             store,
@@ -71,6 +75,7 @@ def _train(
             device=str(choose_device(device)),
             fresh=fresh,
             origin=_origin(plan, corpus.name, _command(config, out, steps)),
+            weights=weights,
         )
     console.print(
         f"Generator at step {card['steps']:,} in {out}; look at {out / 'preview'}.", soft_wrap=True
@@ -90,6 +95,15 @@ def _reporter(console: Console, progress: Progress, steps: int) -> Any:
             )
 
     return show
+
+
+def _bought(weights: ClipWeights, clips: int) -> str:
+    facts = weights.facts
+    return (
+        f"Clips are drawn by {facts['by']}, as {facts['queries']:,} answers of the victim tell: "
+        f"weights from {weights.values.min():.2g} to {weights.values.max():.2g} times the mean; "
+        f"{clips - facts['clips_asked']:,} of {clips:,} clips were never asked."
+    )
 
 
 def _origin(plan: TrainGanFile, corpus_name: str, command: str) -> dict[str, Any]:

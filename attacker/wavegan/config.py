@@ -58,9 +58,31 @@ class GanConfig(Frozen):
         return value
 
 
+class AnswerWeights(Frozen):
+    """Draws proxy clips by what a victim said of them, in a campaign that was paid for.
+
+    Nothing is used but that campaign's journal; its source must be ``proxy``, on this very corpus.
+    See ``attacker.wavegan.answer_weights`` for the formulas, which are our own.
+    """
+
+    run: str = Field(description="folder of the run; the campaign's journal lies in it")
+    campaign: str = Field(description="name of the campaign")
+    by: Literal["entropy", "label"] = Field(
+        "entropy", description="how unsure the victim was of a clip, or how rare its label is"
+    )
+    power: float = Field(
+        1.0, ge=-4, le=4, description="exponent; below 0 sure clips, or common labels, come more"
+    )
+    queries: int | None = Field(
+        None, ge=1, description="only the first so many that were bought; null takes all"
+    )
+
+
 class TrainGanFile(Frozen):
     """The YAML file of ``earshot-attacker train-gan``."""
 
     corpus: CorpusSpec
     sample_rate_hz: int = Field(16_000, ge=1000)
     gan: GanConfig
+    answers: AnswerWeights | None = None
+    """Weights of the corpus's clips; null draws all alike."""

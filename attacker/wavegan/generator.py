@@ -92,6 +92,7 @@ def load_generator(folder: Path, device: str = "cpu") -> LoadedGenerator:
     network = Generator(card["config"]["dim"], card["latent"], card["clip_samples"])
     network.load_state_dict(tensors)
     network.requires_grad_(False).eval().to(device)
+    network.hold()
     return LoadedGenerator(
         hash=checkpoint.file_sha256(folder / checkpoint.TENSORS_NAME),
         sample_rate_hz=card["sample_rate_hz"],

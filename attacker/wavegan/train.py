@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
+from attacker.wavegan.answer_weights import ClipWeights
 from attacker.wavegan.config import GanConfig
 from attacker.wavegan.generator import save_generator
 from attacker.wavegan.health import Finding, GanHealthError, Monitor, require_finite
@@ -132,6 +133,7 @@ def train(
     device: str = "cpu",
     fresh: bool = False,
     origin: Mapping[str, Any] | None = None,
+    weights: ClipWeights | None = None,
 ) -> dict[str, Any]:
     """Train up to ``config.steps`` generator steps, resuming what ``folder`` holds.
 
@@ -144,20 +146,21 @@ def train(
         device: ``cpu`` or ``cuda``.
         fresh: forget what ``folder`` holds.
         origin: further entries of the generator's card, such as the command that made it.
+        weights: how often each clip of the corpus is drawn; None draws all alike.
 
     Returns:
         The card of the generator.
 
     Raises:
         GanHealthError: the training is dead; the message says what to change.
-        ConfigError: ``folder`` holds a training of another configuration or corpus.
+        ConfigError: ``folder`` holds a training of another configuration, corpus or weights.
         CheckpointError: ``folder`` holds a damaged state.
     """
     if fresh:
         for name in ("state", "preview", "tensorboard"):
             shutil.rmtree(folder / name, ignore_errors=True)
-    windows = Windows(store, config)
-    run = _Run(Training(config, windows, device), store, folder, dict(origin or {}))
+    windows = Windows(store, config, None if weights is None else weights.values)
+    run = _Run(Training(config, windows, device), store, folder, dict(origin or {}), weights)
     run.resume()
     with closing(SummaryWriter(folder / "tensorboard", purge_step=run.training.number + 1)) as log:
         while run.training.number < config.steps:
@@ -171,9 +174,16 @@ class _Run:
     """A training together with the folder that it lives in."""
 
     def __init__(
-        self, training: Training, store: ClipStore, folder: Path, origin: dict[str, Any]
+        self,
+        training: Training,
+        store: ClipStore,
+        folder: Path,
+        origin: dict[str, Any],
+        weights: ClipWeights | None,
     ) -> None:
         self.training, self.store, self.folder, self.origin = training, store, folder, origin
+        # The card of a training without weights says nothing of them, as it always did.
+        self.answers = {} if weights is None else {"answers": weights.facts}
         config = training.config
         self.rate = store.sample_rate_hz
         count = max(config.health.clips, _PREVIEW_CLIPS)
@@ -232,6 +242,7 @@ class _Run:
             "health": self.health,
             "config": training.config.model_dump(mode="json"),
             "corpus_manifest_sha256": self.store.manifest_sha256,
+            **self.answers,
         }
         save_state(self.folder / "state", pack(training.parts, training.optimisers), card)
         return save_generator(
@@ -245,6 +256,7 @@ class _Run:
                 "config": card["config"],
                 "corpus_manifest_sha256": self.store.manifest_sha256,
                 "corpus_clips": len(self.store.clips),
+                **self.answers,
             },
         )
 
@@ -258,8 +270,15 @@ class _Run:
         )
         if card["corpus_manifest_sha256"] != self.store.manifest_sha256:
             changed.append("corpus")
+        if _weights_of(card) != _weights_of(self.answers):
+            changed.append("answers")
         if changed:
             raise ConfigError(
                 f"{self.folder} holds a training at step {card['step']} that differs in "
                 f"{', '.join(changed)}. Use another folder, the old configuration, or --fresh."
             )
+
+
+def _weights_of(card: Mapping[str, Any]) -> str | None:
+    answers: Mapping[str, Any] = card.get("answers", {})
+    return answers.get("weights_sha256")

@@ -15,16 +15,19 @@ _LOUDEST = 0.99
 class Windows:
     """Draws windows of ``config.clip_samples`` from the clips of a store.
 
-    Clips are drawn uniformly, then a start within the clip uniformly. A window whose RMS is below
-    ``config.min_window_rms`` times that of its clip is drawn again, at most eight times, after
-    which the last draw is kept: recordings often open with silence, and a generator that learns
-    silence wastes queries. Clips that are silent as a whole are never drawn.
+    Clips are drawn uniformly, or in proportion to ``weights`` (N,), then a start within the clip
+    uniformly. A window whose RMS is below ``config.min_window_rms`` times that of its clip is drawn
+    again, at most eight times, after which the last draw is kept: recordings often open with
+    silence, and a generator that learns silence wastes queries. Clips that are silent as a whole
+    are never drawn.
 
     Raises:
         CorpusError: every clip is silent.
     """
 
-    def __init__(self, store: ClipStore, config: GanConfig) -> None:
+    def __init__(
+        self, store: ClipStore, config: GanConfig, weights: np.ndarray | None = None
+    ) -> None:
         self._store, self._config = store, config
         waves = (store.wave(index) for index in range(len(store.clips)))
         figures = [(float(np.abs(wave).max()), _rms(wave)) for wave in waves]
@@ -33,10 +36,13 @@ class Windows:
         self._peaks, self._rms = peaks, rms
         if not self._audible.size:
             raise CorpusError("every clip of the corpus is silent. Name one that holds speech.")
+        self._chances: np.ndarray | None = None
+        if weights is not None:
+            self._chances = weights[self._audible] / weights[self._audible].sum()
 
     def draw(self, count: int, rng: np.random.Generator) -> Float32:
         """Return (count, T) float32 windows in [-1, 1], normalised as the config says."""
-        clips = rng.choice(self._audible, size=count)
+        clips = rng.choice(self._audible, size=count, p=self._chances)
         windows = self._store.random_crops(clips, self._config.clip_samples, rng)
         for _ in range(_ATTEMPTS):
             limit = self._config.min_window_rms * self._rms[clips]

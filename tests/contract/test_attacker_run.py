@@ -139,6 +139,7 @@ def test_plan_spends_nothing_and_run_spends_what_it_said(
             _, card = load_surrogate(out / name / "surrogates" / str(mark))
             assert card["queries"] == mark
 
+    assert not list((tmp_path / "cache").rglob("*labelled*"))  # they served their time
     trained = {path: path.stat().st_mtime_ns for path in out.rglob("card.json")}
     for again in (("run", str(experiment()), "--out", str(out)), ("resume", str(out))):
         code, output = call(*again, key=key)

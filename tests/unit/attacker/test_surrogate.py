@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 
 from attacker import surrogate
 from attacker.errors import ExperimentError
@@ -14,7 +15,8 @@ from attacker.experiment import InitialLayers, SurrogateSpec
 from attacker.journal import Rows
 from attacker.sources import Source, SourceContext
 from attacker.sources.gaussian_noise import GaussianNoiseSpec
-from attacker.surrogate import Clips, MarkInputs, TransferSet, load_surrogate, make_targets
+from attacker.surrogate import MarkInputs, load_surrogate, make_targets
+from attacker.transfer_set import Clips, TransferSet
 from shared import checkpoint
 from shared.contract import LabelMode, ModelCard
 from shared.networks import KnaggCNNSpec
@@ -58,8 +60,8 @@ def inputs(mark: int, bought: Rows | None = None, **changes: Any) -> MarkInputs:
     return replace(MarkInputs(mark, part, {"v": 1}, card(), SPEC, seed=3), **changes)
 
 
-def clips_of(bought: Rows, cache_bytes: int = surrogate.CACHE_BYTES) -> Clips:
-    return Clips(noise(), bought.indices[bought.kept], cache_bytes)
+def clips_of(bought: Rows, place: Path | None = None) -> Clips:
+    return Clips(noise(), bought.indices[bought.kept], place)
 
 
 def train(folder: Path, what: MarkInputs) -> dict[str, Any]:
@@ -193,27 +195,68 @@ def test_holdout_and_training_share_nothing() -> None:
     assert len(surrogate.split_holdout(3, 0.1, seed=0, mark=3)[0]) == 1
 
 
-@pytest.mark.parametrize("cache_bytes", [10**9, 0])
-def test_a_transfer_set_makes_the_clips_that_were_sent(cache_bytes: int) -> None:
-    bought = rows()
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_transfer_set_makes_the_clips_that_were_sent(kept: bool, tmp_path: Path) -> None:
+    bought, place = rows(), tmp_path / "kept" if kept else None
     targets = make_targets(bought.answers[bought.kept], card(), "soft")
-    kept = bought.indices[bought.kept]
-    transfer = TransferSet(clips_of(bought, cache_bytes), kept, targets)
+    indices = bought.indices[bought.kept]
+    transfer = TransferSet(clips_of(bought, place), indices, targets)
     some = np.array([5, 0, len(transfer) - 1])
     clips, got = transfer.batch(some, np.random.default_rng(0))
-    assert np.array_equal(clips.numpy(), noise().render(kept[some]))
+    assert np.array_equal(clips.numpy(), noise().render(indices[some]))
     assert np.array_equal(got.numpy(), targets[some])
     part = transfer.part(np.array([4, 9]))
     assert np.array_equal(
-        part.batch(np.array([1]), None)[0][0].numpy(), noise().render(kept[[9]])[0]
+        part.batch(np.array([1]), None)[0][0].numpy(), noise().render(indices[[9]])[0]
     )
 
 
-def test_a_cache_that_does_not_fit_changes_nothing_but_memory(tmp_path: Path) -> None:
+def test_whether_clips_are_kept_or_made_again_changes_no_weight(tmp_path: Path) -> None:
     what = inputs(40)
     train(tmp_path / "a", what)
-    surrogate.train(what, clips_of(what.rows, cache_bytes=0), tmp_path / "b")
+    surrogate.train(what, clips_of(what.rows, tmp_path / "kept"), tmp_path / "b")
     assert equal(tmp_path / "a", tmp_path / "b")
+
+
+OPTIONS = {
+    "max_gain": 3.0,
+    "max_speed": 1.1,
+    "temperature": 2.0,
+    "balance": 0.7,
+    "weight_average": 0.9,
+}
+
+
+def test_options_that_came_later_leave_old_surrogates_their_identity() -> None:
+    plain = SurrogateSpec(network=KnaggCNNSpec(filters=4, embedding=8))
+    assert plain.model_dump(mode="json")["recipe"] == {
+        "epochs": 20,
+        "batch_size": 64,
+        "learning_rate": 0.001,
+        "schedule": "constant",
+        "patience": 5,
+        "max_shift_samples": 0,
+        "weight_decay": 0.0,
+    }
+    given = SPEC.model_copy(update={"recipe": Recipe.model_validate(OPTIONS)})
+    assert given.model_dump(mode="json")["recipe"].items() >= OPTIONS.items()
+    assert SurrogateSpec.model_validate(given.model_dump(mode="json")) == given
+    for name, value in OPTIONS.items():
+        recipe = SPEC.recipe.model_copy(update={name: value})
+        changed = inputs(40, spec=SPEC.model_copy(update={"recipe": recipe}))
+        assert changed.sha256() != inputs(40).sha256(), name
+
+
+def test_temperature_needs_probabilities(tmp_path: Path) -> None:
+    recipe = {"temperature": 3.0, "epochs": 1}
+    with pytest.raises(ValidationError, match=r"temperature is 3, but labels are hard"):
+        SurrogateSpec.model_validate({"network": SPEC.network, "recipe": recipe, "labels": "hard"})
+    # A victim that sells labels is known only when it is asked: there it has no effect.
+    hard = replace(rows(), answers=rows().labels)
+    for name, update in (("hot", recipe), ("plain", {"epochs": 1})):
+        spec = SPEC.model_copy(update={"recipe": SPEC.recipe.model_copy(update=update)})
+        train(tmp_path / name, inputs(40, hard, card=card("hard"), spec=spec))
+    assert equal(tmp_path / "hot", tmp_path / "plain")
 
 
 def test_soft_targets_are_rows_that_sum_to_one() -> None:

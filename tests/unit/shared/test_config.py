@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 import pytest
 from pydantic import Field, ValidationError
 
-from shared.config import ConfigError, Frozen, dump_yaml, load_yaml
+from shared.config import ConfigError, Frozen, dump_yaml, later, load_yaml
 from shared.seeding import derive, numpy_stream, torch_stream
 
 
@@ -75,3 +75,17 @@ def test_streams_are_named_stable_and_apart() -> None:
     assert all(0 <= seed < 2**63 for seed in seeds)
     assert numpy_stream(0, "x").integers(1 << 40) == numpy_stream(0, "x").integers(1 << 40)
     assert torch_stream(0, "x").initial_seed() == derive(0, "x")
+
+
+class Shed(Frozen):
+    width: int = 3
+    door: str = later("wood", min_length=2)
+
+
+def test_a_later_field_is_dumped_only_where_it_is_set() -> None:
+    assert Shed().model_dump(mode="json") == {"width": 3}
+    assert Shed(door="wood").model_dump(mode="json") == {"width": 3}
+    assert Shed(door="iron").model_dump(mode="json") == {"width": 3, "door": "iron"}
+    assert Shed.model_validate(Shed().model_dump()) == Shed()
+    with pytest.raises(ValidationError, match="door"):
+        Shed(door="x")

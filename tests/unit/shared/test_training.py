@@ -1,3 +1,4 @@
+import threading
 from itertools import pairwise
 from pathlib import Path
 
@@ -15,7 +16,6 @@ from shared.training import (
     fit,
     learning_rate_at,
     predict,
-    shift_clips,
 )
 
 T, K = 256, 3
@@ -160,10 +160,129 @@ def test_one_cycle_rises_and_falls() -> None:
     assert learning_rate_at(Recipe(learning_rate=0.5), 7, 10) == 0.5
 
 
-def test_shift_delays_and_leaves_silence() -> None:
-    clips = torch.arange(1.0, 6.0).repeat(3, 1)
-    shifted = shift_clips(clips, torch.tensor([2, 0, -1]))
-    assert shifted.tolist() == [[0, 0, 1, 2, 3], [1, 2, 3, 4, 5], [2, 3, 4, 5, 0]]
+ALL_OPTIONS = FAST.model_copy(
+    update={
+        "max_gain": 3.0,
+        "max_speed": 1.1,
+        "temperature": 2.0,
+        "balance": 1.0,
+        "weight_average": 0.9,
+    }
+)
+
+
+def soft(n: int, seed: int) -> ArrayClips:
+    """Tones of rare and common classes, with probabilities for targets."""
+    source = tones(n, seed)
+    keep = np.flatnonzero((source.targets != 2) | (np.arange(n) % 9 == 2))
+    answers = np.random.default_rng(seed).dirichlet(np.ones(K), len(keep)).astype(np.float32)
+    answers += 2 * np.eye(K, dtype=np.float32)[source.targets[keep]]
+    return ArrayClips(source.clips[keep], answers / answers.sum(axis=1, keepdims=True))
+
+
+@pytest.mark.parametrize("stop_after", [1, 4])
+def test_a_killed_fit_with_every_option_resumes_to_the_same_weights(
+    tmp_path: Path, stop_after: int
+) -> None:
+    class KilledError(Exception):
+        pass
+
+    def kill(epoch: Epoch) -> None:
+        if epoch.number == stop_after:
+            raise KilledError
+
+    train, validation, whole, resumed = soft(60, 0), tones(9, 1), network(), network()
+    expected = fit(whole, train, validation, ALL_OPTIONS, seed=5)
+    with pytest.raises(KilledError):
+        fit(network(), train, validation, ALL_OPTIONS, seed=5, folder=tmp_path, on_epoch=kill)
+    result = fit(resumed, train, validation, ALL_OPTIONS, seed=5, folder=tmp_path)
+    assert_same(weights_of(whole), weights_of(resumed))
+    assert [e.train_loss for e in result.epochs] == [e.train_loss for e in expected.epochs]
+
+
+@pytest.mark.parametrize(
+    "option", ["max_gain", "max_speed", "temperature", "balance", "weight_average"]
+)
+def test_every_option_changes_the_training_and_it_still_learns(option: str) -> None:
+    plain, given = network(), network()
+    recipe = FAST.model_copy(update={option: getattr(ALL_OPTIONS, option), "max_shift_samples": 0})
+    fit(plain, soft(90, 0), tones(30, 1), FAST.model_copy(update={"max_shift_samples": 0}), seed=0)
+    result = fit(given, soft(90, 0), tones(30, 1), recipe, seed=0)
+    assert not torch.equal(weights_of(plain)["head.weight"], weights_of(given)["head.weight"])
+    assert result.best.validation_accuracy >= 0.6
+
+
+def test_balance_shows_rare_labels_as_often_as_common_ones() -> None:
+    shown: list[int] = []
+
+    class Watched(ArrayClips):
+        def batch(
+            self, indices: np.ndarray, rng: np.random.Generator | None
+        ) -> tuple[torch.Tensor, torch.Tensor]:
+            if rng is not None:
+                shown.extend(self.hard_labels()[indices].tolist())
+            return super().batch(indices, rng)
+
+    source = soft(90, 0)
+    assert sorted(np.bincount(source.hard_labels()).tolist()) == [10, 30, 30]
+    recipe = Recipe(epochs=1, batch_size=8, balance=1.0)
+    fit(network(), Watched(source.clips, source.targets), tones(9, 1), recipe, seed=0)
+    assert np.abs(np.bincount(shown) - 70 / 3).max() <= 1
+
+
+def test_the_average_is_what_is_judged_and_kept() -> None:
+    model, own = network(), []
+
+    def watch(step: int, steps: int) -> None:
+        own.append(weights_of(model)["head.weight"])
+
+    recipe = FAST.model_copy(update={"weight_average": 0.9, "epochs": 1})
+    fit(model, tones(60, 0), tones(9, 1), recipe, seed=0, on_step=watch)
+    average = weights_of(network())["head.weight"]
+    for step, weights in enumerate(own):
+        decay = min(0.9, (1 + step) / (10 + step))
+        average = decay * average + (1 - decay) * weights
+    torch.testing.assert_close(weights_of(model)["head.weight"], average)
+
+
+def test_bfloat16_trains_on_a_cpu_as_well() -> None:
+    model = network()
+    recipe = FAST.model_copy(update={"precision": "bfloat16"})
+    result = fit(model, tones(60, 0), tones(30, 1), recipe, seed=0)
+    assert result.best.validation_accuracy >= 0.9
+    assert {value.dtype for value in model.parameters()} == {torch.float32}
+
+
+@pytest.mark.parametrize("when", ["first", "later"])
+def test_an_error_of_the_clips_is_raised_and_no_thread_is_left(when: str) -> None:
+    class Broken(ArrayClips):
+        def batch(
+            self, indices: np.ndarray, rng: np.random.Generator | None
+        ) -> tuple[torch.Tensor, torch.Tensor]:
+            if rng is not None and (when == "first" or 7 in indices):
+                raise OSError("the disk is gone")
+            return super().batch(indices, rng)
+
+    source = tones(60, 0)
+    with pytest.raises(OSError, match="the disk is gone"):
+        fit(network(), Broken(source.clips, source.targets), tones(9, 1), FAST, seed=0)
+    assert not [thread for thread in threading.enumerate() if thread.name == "ahead"]
+
+
+def test_batches_are_made_beside_the_training() -> None:
+    makers = set()
+
+    class Watched(ArrayClips):
+        def batch(
+            self, indices: np.ndarray, rng: np.random.Generator | None
+        ) -> tuple[torch.Tensor, torch.Tensor]:
+            if rng is not None:
+                makers.add(threading.current_thread() is threading.main_thread())
+            return super().batch(indices, rng)
+
+    source = tones(30, 0)
+    fit(network(), Watched(source.clips, source.targets), tones(9, 1), FAST, seed=0)
+    assert makers == {False}
 
 
 @pytest.mark.parametrize("damage", ["a changed byte", "a missing end"])

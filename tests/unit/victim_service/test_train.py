@@ -115,6 +115,8 @@ def test_each_part_of_the_split_has_its_one_use(tmp_path, monkeypatch):
         list(data.split.train),
         list(data.split.validation),
     ]
+    for part in given:
+        assert part.hard_labels().tolist() == part.batch(np.arange(len(part)), None)[1].tolist()
     counted = json.loads((tmp_path / "out" / "class_counts.json").read_text())
     trained = [data.store.clips[index].speaker for index in data.split.train]
     assert dict(zip(counted["labels"], counted["counts"], strict=True)) == Counter(trained)

@@ -7,9 +7,12 @@ from typer.testing import CliRunner, Result
 
 import attacker.wavegan.train
 from attacker.commands.train_gan import train_gan
+from attacker.errors import JournalError
+from attacker.journal import Journal
 from attacker.wavegan.generator import load_generator
 from shared.audio import to_wav
-from shared.corpora import CorpusError
+from shared.corpora import CorpusError, SpeakerTreeSpec
+from shared.corpora.store import ClipStore
 from shared.messages import is_ours
 
 CONFIG = """
@@ -89,6 +92,41 @@ def test_errors_carry_advice(corpus: Path, more: str, limits: str, message: str)
     assert error is not None
     assert is_ours(error)
     assert message in str(error)
+
+
+def test_answers_of_a_paid_campaign_weigh_the_corpus_and_are_on_the_card(corpus: Path) -> None:
+    config = write_config(corpus)
+    folder = config.parent
+    store = ClipStore.open(
+        SpeakerTreeSpec(root=str(corpus)).build(folder / "cache"), 4000, folder / "cache"
+    )
+    identity = {
+        "campaign": {"name": "asked", "source": {"kind": "proxy"}},
+        "seed": 0,
+        "material": store.manifest_sha256,
+        "victim": "victim-hash",
+        "label_mode": "soft",
+        "n_classes": 2,
+        "sample_rate_hz": 4000,
+        "clip_samples": 256,
+    }
+    journal = Journal.open(folder / "run" / "asked", identity)
+    batch = journal.plan(iteration=1, first_index=0, clips=3, payload_sha256="x")
+    answers = np.array([[1, 0], [0.5, 0.5], [0.9, 0.1]], dtype=np.float32)
+    journal.answer(batch, answers)
+    journal.observe(batch, answers.argmax(axis=1), np.ones(3, dtype=bool))
+    journal.close()
+    config.write_text(config.read_text() + f"answers: {{run: {folder / 'run'}, campaign: asked}}")
+    result = run(config)
+    assert result.exit_code == 0, result.output
+    assert "drawn by entropy, as 3 answers of the victim tell" in result.output
+    assert "1 of 4 clips were never asked" in result.output
+    card = load_generator(folder / "gan").card
+    assert (card["answers"]["victim"], card["answers"]["clips_asked"]) == ("victim-hash", 3)
+    config.write_text(config.read_text().replace("campaign: asked", "campaign: unknown"))
+    error = run(config).exception
+    assert isinstance(error, JournalError)
+    assert is_ours(error)
 
 
 def test_a_missing_corpus_is_an_error(tmp_path: Path) -> None:

@@ -50,3 +50,15 @@ def test_unknown_corpus_kind_names_the_valid_ones(tmp_path: Path) -> None:
     path.write_text("corpus: {kind: radio}\ngan: {}\n")
     with pytest.raises(ConfigError, match=r"corpus: unknown kind 'radio'.*voices"):
         load_yaml(path, TrainGanFile)
+
+
+def test_the_weighted_config_differs_from_the_plain_one_in_its_weights_alone() -> None:
+    plain, weighted = (
+        load_yaml(path, TrainGanFile)
+        for name in ("wakewords", "wakewords-entropy")
+        for path in CONFIGS
+        if path.stem == name
+    )
+    assert weighted.answers is not None
+    assert weighted.answers.by == "entropy"
+    assert weighted.model_copy(update={"answers": None}) == plain

@@ -155,3 +155,20 @@ def test_glorot_uniform_weights_and_zero_biases() -> None:
     again = Critic(16, 4096)
     initialise(again, torch_stream(1, "w"))
     assert torch.equal(again.stages[1].weight, weight)
+
+
+def test_a_generator_that_holds_its_kernels_makes_the_same_clips_and_forgets_later_weights() -> (
+    None
+):
+    generator = Generator(2, 5, 1024)
+    initialise(generator, torch_stream(0, "g"))
+    z = torch.rand(3, 5) * 2 - 1
+    with_graph = generator(z)
+    with torch.no_grad():
+        plain = generator(z)
+        generator.hold()
+        assert torch.equal(generator(z), plain)
+        assert torch.equal(with_graph, plain)
+        generator.stages[0].weight.zero_()
+        assert torch.equal(generator(z), plain)
+    assert set(generator.state_dict()) == set(Generator(2, 5, 1024).state_dict())

@@ -4,12 +4,14 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor
 
 import attacker.wavegan.train
+from attacker.wavegan.answer_weights import ClipWeights
 from attacker.wavegan.config import GanConfig, HealthLimits
 from attacker.wavegan.generator import load_generator
 from attacker.wavegan.health import GanHealthError
@@ -150,6 +152,32 @@ def test_resuming_with_another_configuration_is_refused_and_fresh_forgets(
     with pytest.raises(ConfigError, match=r"at step 6 .*dim, learning_rate.*--fresh"):
         train(other, store, tmp_path)
     assert train(other, store, tmp_path, fresh=True)["config"]["dim"] == 3
+
+
+def weights(*values: float) -> ClipWeights:
+    array = np.resize(np.array(values), 12)
+    return ClipWeights(array, {"by": "entropy", "weights_sha256": str(values)})
+
+
+def test_weights_are_on_the_card_and_move_the_training(
+    tmp_path: Path, store: ClipStore, config: GanConfig
+) -> None:
+    card = train(config, store, tmp_path / "weighted", weights=weights(5, 0.1))
+    assert card["answers"] == {"by": "entropy", "weights_sha256": "(5, 0.1)"}
+    assert load_generator(tmp_path / "weighted").card["answers"] == card["answers"]
+    plain = train(config, store, tmp_path / "plain")
+    assert "answers" not in plain
+    assert not same(final_state(tmp_path / "weighted"), final_state(tmp_path / "plain"))
+
+
+@pytest.mark.parametrize("now", [None, weights(1, 2)])
+def test_resuming_with_other_weights_is_refused(
+    tmp_path: Path, store: ClipStore, config: GanConfig, now: ClipWeights | None
+) -> None:
+    train(config.model_copy(update={"steps": 2}), store, tmp_path, weights=weights(5, 0.1))
+    with pytest.raises(ConfigError, match=r"differs in answers"):
+        train(config, store, tmp_path, weights=now)
+    assert train(config, store, tmp_path, weights=weights(5, 0.1))["steps"] == 6
 
 
 def test_a_dead_training_stops_and_leaves_a_preview(

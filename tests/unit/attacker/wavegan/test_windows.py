@@ -55,6 +55,34 @@ def test_same_stream_same_windows(store: ClipStore, config: GanConfig) -> None:
     assert np.array_equal(draw(store, config), draw(store, config))
 
 
+def test_clips_are_drawn_in_proportion_to_their_weights(
+    store: ClipStore, config: GanConfig
+) -> None:
+    chosen = config.model_copy(update={"normalise": "none", "min_window_rms": 0.0})
+    weights = np.zeros(len(store))
+    weights[[2, 7]] = 3, 1
+    drawn: list[int] = []
+    plain = store.random_crops
+
+    def watched(indices: np.ndarray, *rest: object) -> np.ndarray:
+        drawn.extend(indices.tolist())
+        return plain(indices, *rest)  # type: ignore[arg-type]
+
+    windows = Windows(store, chosen, weights)
+    windows._store = type("Watched", (), {"random_crops": staticmethod(watched)})()
+    windows.draw(4000, np.random.default_rng(0))
+    assert set(drawn) == {2, 7}
+    assert drawn.count(2) / 4000 == pytest.approx(0.75, abs=0.03)
+
+
+def test_equal_weights_are_no_preference(store: ClipStore, config: GanConfig) -> None:
+    windows = Windows(store, config, np.full(len(store), 0.3))
+    plain = draw(store, config)
+    weighted = windows.draw(200, np.random.default_rng(1))
+    assert weighted.shape == plain.shape
+    assert np.abs(weighted).mean() == pytest.approx(np.abs(plain).mean(), rel=0.1)
+
+
 class SilentStore:
     clips = (None, None)
 
