@@ -279,6 +279,12 @@ def test_initial_layers_that_do_not_fit_are_explained(tmp_path: Path) -> None:
     spec = SPEC.model_copy(update={"initial_layers": layers})
     with pytest.raises(ExperimentError, match=r"initial_layers.*shape"):
         surrogate.fresh_model(inputs(40, spec=spec))
+    with pytest.raises(ExperimentError, match=r"initial_layers.*shape"):
+        surrogate.demand_initial_layers(spec, K)
+    absent = InitialLayers(checkpoint=str(tmp_path / "absent"), count=2)
+    with pytest.raises(checkpoint.CheckpointError, match="absent"):
+        surrogate.demand_initial_layers(SPEC.model_copy(update={"initial_layers": absent}), K)
+    surrogate.demand_initial_layers(SPEC, K)
 
 
 @pytest.mark.parametrize("kind", ["victim", None])
