@@ -11,6 +11,7 @@ from attacker.cells.cell import (
     Cell,
     bought,
     content_hash,
+    essence,
     experiment_hash,
     inspect,
     is_done,
@@ -58,6 +59,18 @@ def test_an_identity_is_of_the_content_and_not_of_the_name() -> None:
     assert len(same) == 12
     assert experiment_hash({**DATA, "seed": 1}) != same
     assert content_hash({"a": 1, "b": 2}) == content_hash({"b": 2, "a": 1})
+
+
+def test_what_is_left_at_its_default_is_in_no_identity_but_every_kind_is() -> None:
+    said = essence(EXPERIMENT)
+    assert said["proxy"] == {"kind": "speaker_tree", "root": "somewhere"}
+    assert said["campaigns"][0]["source"] == {"kind": "proxy"}
+    assert said["surrogate"] == {"network": {"kind": "knagg_cnn"}}
+    assert "knowledge" not in said
+    written_out = Experiment.model_validate(EXPERIMENT.model_dump())
+    assert essence(written_out) == said
+    changed = {**DATA, "surrogate": {**DATA["surrogate"], "holdout": 0.2}}
+    assert essence(Experiment.model_validate(changed))["surrogate"]["holdout"] == 0.2
 
 
 def test_an_equal_cell_is_found_under_whatever_name_it_was_begun(tmp_path: Path) -> None:
