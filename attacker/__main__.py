@@ -10,6 +10,7 @@ from typing import Any
 import typer
 from rich.console import Console
 
+from attacker.cells.parent import end_with_parent
 from shared import messages
 
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -63,6 +64,7 @@ def load(name: str) -> Callable[..., Any] | None:
 
 def main() -> None:
     """Run the command line; an error of ours is one line, without a traceback."""
+    end_with_parent()
     try:
         build_app(sys.argv[1:])(prog_name="earshot-attacker")
     except KeyboardInterrupt:

@@ -14,7 +14,7 @@ import sqlite3
 import time
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -167,6 +167,19 @@ class Journal:
                 journal.close()
 
     @classmethod
+    def answered_in(cls, folder: Path) -> int:
+        """Return the clips answered so far; 0 where no journal is yet. It stays cheap at any size.
+
+        Raises:
+            JournalError: the file is not a journal.
+        """
+        if not (folder / JOURNAL_NAME).is_file():
+            return 0
+        with _sqlite_errors(folder), closing(_connect(folder)) as connection:
+            query = "SELECT COALESCE(SUM(clips), 0) FROM batches WHERE state <> ?"
+            return int(connection.execute(query, (PLANNED,)).fetchone()[0])
+
+    @classmethod
     def read(cls, folder: Path) -> "Journal":
         """Open the journal in ``folder`` for reading, also while a campaign writes it.
 
@@ -179,10 +192,7 @@ class Journal:
                 f"{path}: no journal. Name a run folder that `earshot-attacker run` began."
             )
         with _sqlite_errors(folder):
-            # Not mode=ro: a reader must be able to recover the log that a killed writer left.
-            connection = sqlite3.connect(f"file:{path}?mode=rw", uri=True, isolation_level=None)
-            connection.execute("PRAGMA query_only=ON")
-            return cls(connection, folder, None)
+            return cls(_connect(folder), folder, None)
 
     def close(self) -> None:
         """Close the file and let others write it."""
@@ -335,6 +345,14 @@ def _begin(connection: sqlite3.Connection, identity: Mapping[str, Any]) -> None:
             ("campaign_id", uuid.uuid4().hex),
         ]
         connection.executemany("INSERT INTO meta VALUES (?, ?)", rows)
+
+
+def _connect(folder: Path) -> sqlite3.Connection:
+    # Not mode=ro: a reader must be able to recover the log that a killed writer left.
+    uri = f"file:{folder / JOURNAL_NAME}?mode=rw"
+    connection = sqlite3.connect(uri, uri=True, isolation_level=None)
+    connection.execute("PRAGMA query_only=ON")
+    return connection
 
 
 @contextmanager

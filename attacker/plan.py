@@ -109,7 +109,7 @@ def forecast(
                 price=queries * account.price_per_clip,
                 least_s=least_seconds(queries, account),
                 making_s=queries * _time_clip(source),
-                training_s=sum(_training_s(experiment, volume, step_s) for volume in kept),
+                training_s=sum(training_s(experiment, volume, step_s) for volume in kept),
                 disk_bytes=_disk_bytes(experiment, card, parameters),
             )
         )
@@ -176,7 +176,8 @@ def _time_clip(source: Source) -> float:
     return (time.perf_counter() - started) / _PROBE_CLIPS
 
 
-def _training_s(experiment: Experiment, volume: int, step_s: float) -> float:
+def training_s(experiment: Experiment, volume: int, step_s: float) -> float:
+    """Return the seconds to train one surrogate on ``volume`` clips, ``step_s`` a step."""
     recipe, holdout = experiment.surrogate.recipe, experiment.surrogate.holdout
     steps = -(-round(volume * (1 - holdout)) // recipe.batch_size)
     return recipe.epochs * steps * step_s * (1 + _EVALUATION_SHARE)

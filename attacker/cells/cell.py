@@ -7,13 +7,14 @@ share one folder, and it is paid for once.
 import hashlib
 import json
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from attacker.errors import CellUnfinished, EarshotError
+from attacker.errors import CellUnfinished, JournalError
 from attacker.experiment import Experiment
-from attacker.journal import Journal
+from attacker.journal import JOURNAL_NAME, Journal
 from attacker.run_folder import RunFolder
 from attacker.surrogate import FEWEST_CLIPS
 from shared import checkpoint
@@ -90,15 +91,9 @@ def inspect(folder: Path, experiment: Experiment) -> dict[str, Any]:
 def bought(folder: Path) -> int:
     """Return the clips that the campaigns in ``folder`` have answers for, also while they run."""
     total = 0
-    for path in folder.glob("*/journal.sqlite"):
-        try:
-            journal = Journal.read(path.parent)
-        except EarshotError:
-            continue  # it is being begun at this moment
-        try:
-            total += journal.counts().answered
-        finally:
-            journal.close()
+    for path in folder.glob(f"*/{JOURNAL_NAME}"):
+        with suppress(JournalError):  # it may be being begun at this moment
+            total += Journal.answered_in(path.parent)
     return total
 
 

@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import IO, Any, Protocol
 
 from attacker.cells.cell import is_done, mark_done
+from attacker.cells.parent import PARENT_VARIABLE
 from shared.messages import explain
 from shared.runtime import available_processors
 
 LOG_NAME = "job.log"
-PARENT_VARIABLE = "EARSHOT_PARENT"
-"""Names the process whose end is to be a child's end, too."""
+PROGRAM = (sys.executable, "-m", "attacker")
 _POLL_S = 0.2
 _GRACE_S = 20.0
 _LAST_WORDS_BYTES = 4000
@@ -66,6 +66,17 @@ class Status:
     started: float = 0.0
     took_s: float = 0.0
     process: "subprocess.Popen[bytes] | None" = field(default=None, repr=False)
+    _clips: int | None = None
+
+    @property
+    def clips(self) -> int:
+        """Clips that it has bought; of one that is done, looked up once."""
+        if self._clips is not None:
+            return self._clips
+        clips = self.job.progress()
+        if self.state is State.DONE:
+            self._clips = clips
+        return clips
 
 
 class Watcher(Protocol):
@@ -83,10 +94,12 @@ def run_jobs(
     slots: int,
     watcher: Watcher,
     environment: Mapping[str, str] | None = None,
+    program: Sequence[str] = PROGRAM,
 ) -> list[Status]:
     """Run ``jobs``, at most ``slots`` at a time; return what became of each.
 
-    ``environment`` is added to this process's own, with the processors shared out evenly.
+    ``environment`` is added to this process's own, with the processors shared out evenly;
+    ``program`` is what takes a job's arguments.
     An interruption ends the children, which keep what they have, and is raised again.
     """
     statuses = [Status(job, State.DONE if is_done(job.folder) else State.WAITING) for job in jobs]
@@ -96,7 +109,7 @@ def run_jobs(
             for status in statuses:
                 _collect(status, watcher)
             _block(statuses, watcher)
-            _start_some(statuses, slots, added)
+            _start_some(statuses, slots, program, added)
             watcher.changed(statuses)
             time.sleep(_POLL_S)
     finally:
@@ -105,47 +118,33 @@ def run_jobs(
     return statuses
 
 
-def end_with_parent() -> None:
-    """End this process when the one that started it as a job ends, even by SIGKILL."""
-    named = os.environ.pop(PARENT_VARIABLE, "")
-    if not named.isdecimal():
-        return
-    try:
-        import ctypes
-
-        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
-    except (OSError, AttributeError):
-        return  # not on macOS
-    if os.getppid() != int(named):  # it ended before the call above
-        os.kill(os.getpid(), signal.SIGTERM)
-
-
 def _shares(slots: int) -> dict[str, str]:
     wished = os.environ.get("OMP_NUM_THREADS", "")
     processors = int(wished) if wished.isdecimal() and int(wished) else available_processors()
     return {"OMP_NUM_THREADS": str(max(1, processors // slots)), PARENT_VARIABLE: str(os.getpid())}
 
 
-def _start_some(statuses: Sequence[Status], slots: int, added: Mapping[str, str]) -> None:
+def _start_some(
+    statuses: Sequence[Status], slots: int, program: Sequence[str], added: Mapping[str, str]
+) -> None:
     done = {status.job.name for status in statuses if status.state is State.DONE}
     free = slots - sum(status.state is State.RUNNING for status in statuses)
     for status in statuses:
         if free <= 0:
             return
         if status.state is State.WAITING and done.issuperset(status.job.needs):
-            _start(status, added)
+            _start(status, program, added)
             free -= 1
 
 
-def _start(status: Status, added: Mapping[str, str]) -> None:
+def _start(status: Status, program: Sequence[str], added: Mapping[str, str]) -> None:
     job = status.job
     job.folder.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "attacker", *job.arguments]
     with (job.folder / LOG_NAME).open("ab") as log:
         log.write(f"$ earshot-attacker {shlex.join(job.arguments)}\n".encode())
         log.flush()
         status.process = subprocess.Popen(
-            command,
+            [*program, *job.arguments],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

@@ -65,7 +65,7 @@ class CellView:
         words = [f"{count[State.DONE]} of {len(statuses)} done", f"{count[State.RUNNING]} running"]
         lost = count[State.FAILED] + count[State.BLOCKED]
         words += [f"{lost} failed"] if lost else []
-        words.append(f"{sum(status.job.progress() for status in statuses):,} clips paid")
+        words.append(f"{sum(status.clips for status in statuses):,} clips paid")
         left_s = time_left_s(statuses, time.monotonic() - self._begun)
         words += [f"about {show_duration(left_s)} left"] if left_s is not None else []
         return " · ".join(words)
@@ -79,7 +79,7 @@ class CellView:
         for status in statuses:
             if status.state is State.RUNNING:
                 for_s = show_duration(time.monotonic() - status.started)
-                clips = f"{status.job.progress():,}"
+                clips = f"{status.clips:,}"
                 table.add_row(status.job.name, for_s, clips, latest_line(status.job.folder))
         return table
 

@@ -10,6 +10,7 @@ from rich.table import Table
 from attacker.commands.options import (
     DEFAULT_CACHE,
     DEFAULT_PATIENCE_S,
+    DEFAULT_PROFILE,
     DEFAULT_URL,
     Cache,
     ClassCounts,
@@ -19,8 +20,12 @@ from attacker.commands.options import (
     KeyFile,
     Out,
     Patience,
+    Profile,
     ProxyRoot,
     Url,
+    VictimFolder,
+    demand_options,
+    name_victim_folder,
     read_key,
     usual_proxy_root,
 )
@@ -41,9 +46,34 @@ def plan(
     cache: Cache = DEFAULT_CACHE,
     device: Device = "auto",
     patience_s: Patience = DEFAULT_PATIENCE_S,
+    profile: Profile = None,
+    victim_folder: VictimFolder = None,
 ) -> None:
-    """Print queries, price, time and disk of an experiment; nothing is spent."""
+    """Print queries, price, time and disk of an experiment or a table; nothing is spent."""
     secret = read_key(key, key_file)
+    name_victim_folder(victim_folder)
+    from attacker.tables.file import kind_of
+
+    if kind_of(experiment) == "table":
+        from attacker.commands.plan_table import plan_table
+        from attacker.commands.run_table import DEFAULT_OUT, TableOptions
+
+        demand_options("a table", {"--class-counts": class_counts, "--proxy-root": proxy_root})
+        plan_table(
+            TableOptions(
+                table=experiment,
+                profile=profile or DEFAULT_PROFILE,
+                out=out or DEFAULT_OUT,
+                url=url,
+                key=secret,
+                cache=cache,
+                device=device,
+                patience_s=patience_s,
+                jobs=1,
+            )
+        )
+        return
+    demand_options("an experiment", {"--profile": profile})
     from attacker.experiment import load_experiment
     from attacker.live import View
     from attacker.plan import forecast

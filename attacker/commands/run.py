@@ -55,13 +55,11 @@ def run(
 
     What the run folder already holds is not bought or trained again, so the same command resumes.
     """
-    from attacker.cells.jobs import end_with_parent
     from attacker.experiment import load_experiment
     from attacker.run_folder import RunFolder
     from attacker.tables.file import kind_of
     from attacker.theft import Theft
 
-    end_with_parent()
     name_victim_folder(victim_folder)
     if kind_of(experiment) == "table":
         from attacker.commands.run_table import DEFAULT_OUT, TableOptions, run_table

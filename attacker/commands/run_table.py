@@ -17,6 +17,7 @@ from attacker.run_folder import redact
 
 if TYPE_CHECKING:
     from attacker.cells.jobs import Status
+    from attacker.tables.run import TableRunner
 
 DEFAULT_OUT = Path("runs/paper")
 
@@ -36,18 +37,17 @@ class TableOptions:
     jobs: int
 
 
-def run_table(options: TableOptions) -> None:
-    """Run the cells of a table that are not done yet, and tell how that went.
+def make_runner(options: TableOptions) -> "TableRunner":
+    """Return the runner of the table that the command line names.
 
     Raises:
-        typer.Exit: with 1 where a cell failed, and 130 where it was interrupted.
+        ConfigError: the file is no valid table, or has no such profile.
     """
-    from attacker.tables.run import TableRunner
     from attacker.tables.file import load_table
+    from attacker.tables.run import TableRunner
 
-    table = load_table(options.table, options.profile)
-    runner = TableRunner(
-        table=table,
+    return TableRunner(
+        table=load_table(options.table, options.profile),
         profile=options.profile,
         out=options.out,
         url=options.url,
@@ -57,6 +57,15 @@ def run_table(options: TableOptions) -> None:
         patience_s=options.patience_s,
         jobs=options.jobs,
     )
+
+
+def run_table(options: TableOptions) -> None:
+    """Run the cells of a table that are not done yet, and tell how that went.
+
+    Raises:
+        typer.Exit: with 1 where a cell failed, and 130 where it was interrupted.
+    """
+    runner = make_runner(options)
     console = Console()
     corpora, view = View(console), CellView(console)
     command = shlex.join(["earshot-attacker", *redact(sys.argv[1:])])

@@ -8,7 +8,6 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from attacker.cells.jobs import end_with_parent
 from attacker.commands.options import DEFAULT_CACHE, Cache, Device
 from attacker.wavegan.config import TrainGanFile
 from attacker.wavegan.train import Step, train
@@ -30,7 +29,6 @@ def train_gan(
     device: Device = "auto",
 ) -> None:
     """Train a WaveGAN on a proxy corpus; a killed training goes on where its last checkpoint is."""
-    end_with_parent()
     console = Console()
     try:
         _train(config, out, steps, fresh, cache, device, console)

@@ -18,14 +18,12 @@ def train_model(
     device: Device = "auto",
 ) -> None:
     """Train a network on a labelled corpus; a killed training goes on where it was."""
-    from attacker.cells.jobs import end_with_parent
     from attacker.live import View
     from attacker.source_model import SourceTask, train_source_model
     from shared.config import load_yaml
     from shared.runtime import choose_device, tune_process
     from shared.training import Epoch
 
-    end_with_parent()
     tune_process()
     task = load_yaml(config, SourceTask)
     console = Console()

@@ -10,11 +10,23 @@ from rich.console import Console
 def validate(
     experiments: Annotated[list[Path], typer.Argument(help="Experiment YAML files.")],
 ) -> None:
-    """Check experiment files: unknown keys and kinds are named with what is valid."""
+    """Check experiment and table files: unknown keys and kinds are named with what is valid."""
     from attacker.experiment import load_experiment
+    from attacker.tables.file import kind_of, load_table, profiles_of
 
     console = Console()
     for path in experiments:
+        if kind_of(path) == "table":
+            for profile in profiles_of(path):
+                table = load_table(path, profile)
+                clips = len(table.seeds) * sum(row.budget for row in table.rows)
+                console.print(
+                    f"{path}: valid with the profile {profile}; {len(table.rows)} rows, "
+                    f"{len(table.seeds)} seeds, {clips:,} clips in all.",
+                    highlight=False,
+                    soft_wrap=True,
+                )
+            continue
         experiment = load_experiment(path)
         clips = experiment.budget * len(experiment.campaigns)
         console.print(

@@ -37,6 +37,15 @@ def load_table(path: Path, profile: str) -> Table:
     return validate(whole, Table, origin=origin)
 
 
+def profiles_of(path: Path) -> tuple[str, ...]:
+    """Return the names of the profiles that the table at ``path`` has.
+
+    Raises:
+        ConfigError: the file cannot be read.
+    """
+    return _read(path, ())[1]
+
+
 def kind_of(path: Path) -> Literal["table", "experiment"]:
     """Return what the YAML file at ``path`` holds.
 

@@ -13,7 +13,6 @@ from attacker.source_model import SourceTask
 from attacker.sources.wavegan import find_generator
 from attacker.tables.schema import Audio, GeneratorSpec, SourceModelSpec, Table
 from attacker.wavegan.config import TrainGanFile
-from attacker.wavegan.train import FREE
 from shared import checkpoint
 from shared.config import dump_yaml
 from shared.corpora import expanded
@@ -83,10 +82,7 @@ def _generator(name: str, spec: GeneratorSpec, table: Table, out: Path) -> Ingre
         return Ingredient(f"generator {name}", identity, spec.folder or "", folder, None)
     rate = spec.sample_rate_hz or table.audio.sample_rate_hz
     file = TrainGanFile(corpus=table.corpora[spec.corpus], sample_rate_hz=rate, gan=spec.gan)
-    facts = file.model_dump(mode="json")
-    watching = FREE - {"steps"}
-    facts["gan"] = {key: value for key, value in facts["gan"].items() if key not in watching}
-    identity = content_hash(facts)
+    identity = content_hash(file.model_dump(mode="json"))
     folder = place_of(out / GENERATORS, name, identity)
     return Ingredient(f"generator {name}", identity, str(folder), folder, file, "train-gan")
 

@@ -11,6 +11,7 @@ from attacker.cells.jobs import Job, Status, Watcher, run_jobs
 from attacker.errors import ExperimentError
 from attacker.http_oracle import HttpOracle
 from attacker.tables import VICTIM_VARIABLE
+from attacker.tables.forecast import TableForecast, forecast_table
 from attacker.tables.manifest import CELLS, victim_folder, write_manifest
 from attacker.tables.resolve import Resolved, resolve
 from attacker.tables.schema import Audio, Table
@@ -19,9 +20,10 @@ from shared import checkpoint
 from shared.config import dump_yaml
 from shared.contract import AccountStatus, ModelCard
 from shared.corpora import Progress, expanded
+from shared.runtime import choose_device
 
 CELL_NAME = "cell.yaml"
-_LABELS_PER_S, _CLIPS_PER_S, _GAN_STEP_S = 600.0, 270.0, 0.3
+_START_S, _LABELS_PER_S, _CLIPS_PER_S, _GAN_STEP_S, _MODEL_S = 8.0, 600.0, 270.0, 0.4, 120.0
 """Speeds of two processors at desk size: they weigh the jobs against one another, no more."""
 
 
@@ -70,10 +72,10 @@ class TableRunner:
         for cell, place in todo:
             text = dump_yaml(cell.experiment)
             checkpoint.write_atomically(place / CELL_NAME, text.encode())
-        # In the environment: a command line can be read by everybody on the machine.
-        statuses = run_jobs(
-            self._jobs(resolved, home), self.jobs, watcher, {"EARSHOT_KEY": self.key}
-        )
+        # The key in the environment: a command line can be read by everybody on the machine. And
+        # each cell says itself where its corpus lies, whatever is usual here.
+        environment = {"EARSHOT_KEY": self.key, "EARSHOT_PROXY_ROOT": ""}
+        statuses = run_jobs(self._jobs(resolved, home), self.jobs, watcher, environment)
         return folder, statuses
 
     def prepare(self, card: ModelCard, on_corpus: Progress | None = None) -> Resolved:
@@ -105,6 +107,18 @@ class TableRunner:
             if not is_done(folder):
                 found.setdefault(cell.identity, (cell, folder))
         return list(found.values())
+
+    def forecast(self, on_corpus: Progress | None = None) -> TableForecast:
+        """Return what is left of the table; nothing is bought or written.
+
+        Raises:
+            EarshotError, CorpusError: as :meth:`run`.
+        """
+        card, account = asyncio.run(self._ask())
+        resolved = self.prepare(card, on_corpus)
+        home = victim_folder(self.out, card.checkpoint)
+        device = str(choose_device(self.device))
+        return forecast_table(self.table, resolved, home, card, account, self.cache, device)
 
     async def _ask(self) -> tuple[ModelCard, AccountStatus]:
         async with HttpOracle(self.url, self.key, patience_s=self.patience_s) as oracle:
@@ -163,11 +177,11 @@ def _cell_cost_s(cell: Cell) -> float:
     experiment = cell.experiment
     marks = experiment.marks or (experiment.budget,)
     trained = sum(marks) * experiment.surrogate.recipe.epochs
-    return experiment.budget / _LABELS_PER_S + trained / _CLIPS_PER_S
+    return _START_S + experiment.budget / _LABELS_PER_S + trained / _CLIPS_PER_S
 
 
 def _ingredient_cost_s(file: object) -> float:
-    return file.gan.steps * _GAN_STEP_S if isinstance(file, TrainGanFile) else 120.0
+    return file.gan.steps * _GAN_STEP_S if isinstance(file, TrainGanFile) else _MODEL_S
 
 
 def _flat(groups: Iterable[Sequence[Cell]]) -> list[Cell]:

@@ -131,7 +131,7 @@ class Curve(Frozen):
     alpha: tuple[Annotated[float, Field(gt=0)], ...] = ()
     tau: tuple[Annotated[int, Field(ge=1)], ...] = ()
     iterations: tuple[Annotated[int, Field(ge=1)], ...] = (1,)
-    """n of each curve; n = 1 takes the first iteration of the row."""
+    """n of each curve: how many of the row's own iterations are gone through."""
 
 
 class Table(Frozen):

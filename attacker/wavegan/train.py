@@ -34,7 +34,7 @@ from shared.corpora.store import ClipStore
 from shared.seeding import numpy_stream, torch_stream
 
 _PREVIEW_CLIPS = 12
-FREE = {"steps", "health", "checkpoint_every", "preview_every", "log_every"}  # move no weight
+_FREE = {"steps", "health", "checkpoint_every", "preview_every", "log_every"}  # move no weight
 
 
 @dataclass(frozen=True)
@@ -254,7 +254,7 @@ class _Run:
         changed = sorted(
             key
             for key in mine.keys() | theirs.keys()
-            if key not in FREE and mine.get(key) != theirs.get(key)
+            if key not in _FREE and mine.get(key) != theirs.get(key)
         )
         if card["corpus_manifest_sha256"] != self.store.manifest_sha256:
             changed.append("corpus")
