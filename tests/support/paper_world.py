@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from attacker.campaign import iteration_ends
 from attacker.lab.paper.checks import complete
 from attacker.lab.paper.claims import decide
-from attacker.lab.paper.curve import draw_curve
+from attacker.lab.paper.curve import mean_curve
 from attacker.lab.paper.findings import (
     CellResult,
     CellScore,
@@ -18,6 +19,10 @@ from attacker.lab.paper.findings import (
 )
 from attacker.lab.paper.read import row_result, sheet_of
 from attacker.lab.results import Estimate, MarkResult
+from attacker.samplers import SamplerContext
+from attacker.samplers.dynamic_threshold import DynamicThresholdSpec
+from attacker.samplers.static_threshold import StaticThresholdSpec
+from attacker.tables.curve import CurvePoint, replay
 from attacker.tables.manifest import TableRun
 from attacker.tables.schema import Row, Table
 from shared.contract import ModelCard
@@ -89,13 +94,7 @@ def table_result(
     """Return the result of ``table`` whose rows have these ``cells``, every claim decided."""
     run = table_run(table)
     rows = tuple(row_result(row, cells.get(row.id, ())) for row in table.rows)
-    curve: Any = ()
-    if table.curve is not None:
-        rng = np.random.default_rng(5)
-        law = 1 / np.arange(1, len(LABELS) + 1) ** 1.3
-        row = table.row(table.curve.row)
-        drawn = [rng.choice(len(LABELS), row.budget, p=law / law.sum()) for _ in range(3)]
-        curve = draw_curve(table.curve, row, drawn, [96] * len(LABELS))
+    curve = mean_curve(_curve(table)) if table.curve is not None else ()
     decisions: Any = ()
     if not victim.problem:
         decisions = tuple(decide(claim, sheet_of(run, rows, victim)) for claim in table.claims)
@@ -106,6 +105,28 @@ def table_result(
         curve_row=table.curve.row if table.curve else "", command=run.command, commit=run.commit,
         lock_sha256="d" * 64, written_at="2024-01-01T00:00:00+0000",
     )  # fmt: skip
+
+
+def _curve(table: Table) -> list[CurvePoint]:
+    """Return what caps keep of labels that few speakers have most of."""
+    if table.curve is None:
+        return []
+    rng = np.random.default_rng(5)
+    law = 1 / np.arange(1, len(LABELS) + 1) ** 2
+    row = table.row(table.curve.row)
+    ends = iteration_ends(row.budget, row.iterations)
+    context = SamplerContext(len(LABELS), np.full(len(LABELS), 96))
+    points = []
+    for seed in table.seeds:
+        labels = rng.choice(len(LABELS), row.budget, p=law / law.sum())
+        specs: list[Any] = [("tau", t, StaticThresholdSpec(tau=t)) for t in table.curve.tau]
+        specs += [("alpha", a, DynamicThresholdSpec(alpha=a)) for a in table.curve.alpha]
+        for parameter, value, spec in specs:
+            for n in table.curve.iterations:
+                queries, volume, kept = replay(labels, spec.build(context), ends[:n])
+                share = kept / len(LABELS)
+                points.append(CurvePoint(parameter, value, n, seed, queries, volume, share))
+    return points
 
 
 def paper_results(*tables: TableResult, **changes: Any) -> PaperResults:

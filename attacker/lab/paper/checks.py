@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from attacker.lab.bundle import Bundle
+from attacker.lab.paper import words
 from attacker.lab.paper.claims import Decision, Sheet, decide
 from attacker.lab.paper.findings import Check
 from attacker.tables.claims import VICTIM, AboutEqual, AtChance
@@ -71,7 +72,7 @@ def check_noise(run: TableRun, sheet: Sheet) -> Iterator[Check]:
     for row in run.table.rows:
         if row.source.kind == "gaussian_noise":
             decision = decide(AtChance(text="noise", rows=(row.id,)), sheet)
-            yield _check(run, row, NOISE_TEXT, decision)
+            yield _check(run, NOISE_TEXT, decision)
 
 
 def check_own_clips(run: TableRun, sheet: Sheet, bundle: Bundle, open_: Open) -> Iterator[Check]:
@@ -84,7 +85,7 @@ def check_own_clips(run: TableRun, sheet: Sheet, bundle: Bundle, open_: Open) ->
         claim = AboutEqual(
             text="own clips", rows=(row.id,), than=(VICTIM,), margin_points=OWN_MARGIN_POINTS
         )
-        yield _check(run, row, OWN_TEXT, decide(claim, sheet))
+        yield _check(run, OWN_TEXT, decide(claim, sheet))
 
 
 def find_leaks(run: TableRun, bundle: Bundle, open_: Open) -> tuple[list[str], list[str]]:
@@ -172,22 +173,13 @@ def _corpora(run: TableRun) -> Iterator[tuple[str, CorpusSpec]]:
             yield where, spec
 
 
-def _check(run: TableRun, row: Row, text: str, decision: Decision) -> Check:
-    (evidence,) = decision.evidence
-    found = evidence.spread
-    if found is None:
-        detail = "no seed has finished"
-    elif found.interval is None:
-        detail = f"{100 * found.mean:.1f}, one seed"
-    else:
-        low, high = found.interval
-        detail = f"{100 * found.mean:.1f} ({100 * low:.1f} to {100 * high:.1f}), {found.n} seeds"
-    unit = "points from the victim" if decision.kind == "about_equal" else "% of the test clips"
+def _check(run: TableRun, text: str, decision: Decision) -> Check:
+    told = words.evidence(decision.evidence[0], decision)
     return Check.model_validate(
         {
             "name": decision.kind,
             "text": text,
             "verdict": _WORDS[decision.verdict],
-            "detail": f"{run.table.name} ({run.profile}), row {row.id}: {detail} {unit}.",
+            "detail": f"{run.table.name} ({run.profile}), {told}.",
         }
     )

@@ -1,11 +1,12 @@
 """Figures of the tables: each row beside the paper's, partial extraction, and caps."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from attacker.lab.paper.findings import CurvePoint, RowResult, TableResult
+from attacker.lab.paper.findings import CapPoint, RowResult, TableResult
 from attacker.lab.paper.spread import Spread
 from attacker.lab.report.figures import End, end_labels
 from attacker.lab.report.svg import GRID, INK, MUTED, SURFACE, WIDTH_IN, series
@@ -92,20 +93,16 @@ def layers_plot(table: TableResult) -> Figure:
     figure = Figure(figsize=(WIDTH_IN * 0.9, 3.9))
     axes = figure.subplots()
     names = list(dict.fromkeys(row.source_model for row in table.rows if row.source_model))
-    starts = [row for row in table.rows if row.source_model is None]
-    ends: list[End] = []
+    start = next((row for row in table.rows if row.source_model is None), None)
+    ends = _levels(axes, table)
     for index, name in enumerate(names):
-        rows = [*starts[:1], *(row for row in table.rows if row.source_model == name)]
-        end = _layers_line(axes, rows, name, series(index), 0.05 * (index - (len(names) - 1) / 2))
+        rows = [row for row in table.rows if row.source_model == name]
+        shift = 0.05 * (index - (len(names) - 1) / 2)
+        end = _layers_line(axes, start, rows, name, series(index), shift)
         ends += [end] if end is not None else []
-    chance = 1 / table.victim.labels
-    axes.axhline(chance, color=MUTED, linewidth=1, linestyle=(0, (1, 2.5)))
-    ends.append((chance, "chance", MUTED))
-    if table.victim.accuracy is not None:
-        axes.axhline(table.victim.accuracy.value, color=INK, linewidth=1.1, linestyle=(0, (5, 3)))
-        ends.append((table.victim.accuracy.value, "victim", INK))
-    axes.set_ylim(0, 1.03)
-    axes.yaxis.set_major_formatter(lambda value, _: f"{value * 100:.0f} %")
+    if start is not None and (found := start.figures.get("accuracy")) is not None:
+        _bar(axes, 0, found, INK)
+        axes.plot(0, found.mean, "o", color=INK, markeredgecolor=SURFACE, zorder=5)
     axes.set_xticks(sorted({row.known_layers for row in table.rows}))
     axes.grid(axis="x", visible=False)
     axes.set_xlabel("known layers, from the input on")
@@ -114,30 +111,79 @@ def layers_plot(table: TableResult) -> Figure:
     return figure
 
 
+def _levels(axes: Axes, table: TableResult) -> list[End]:
+    """Draw what is got for nothing, and what there is to get; return how the lines are called."""
+    chance = 1 / table.victim.labels
+    axes.axhline(chance, color=MUTED, linewidth=1, linestyle=(0, (1, 2.5)))
+    ends: list[End] = [(chance, "chance", MUTED)]
+    if table.victim.accuracy is not None:
+        axes.axhline(table.victim.accuracy.value, color=INK, linewidth=1.1, linestyle=(0, (5, 3)))
+        ends.append((table.victim.accuracy.value, "the victim itself", INK))
+    axes.set_ylim(0, 1.03)
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value * 100:.0f} %")
+    return ends
+
+
 def _layers_line(
-    axes: Axes, rows: Sequence[RowResult], name: str, color: str, shift: float
+    axes: Axes,
+    start: RowResult | None,
+    rows: Sequence[RowResult],
+    name: str,
+    color: str,
+    shift: float,
 ) -> End | None:
-    found = [(row.known_layers, one) for row in rows if (one := row.figures.get("accuracy"))]
+    known = [*([start] if start is not None else []), *rows]
+    found = [(row.known_layers, one) for row in known if (one := row.figures.get("accuracy"))]
     if not found:
         return None
-    x = [layers + shift for layers, _ in found]
-    frozen = name.endswith("frozen")
-    axes.plot(
-        x, [one.mean for _, one in found], "o", color=color, markeredgecolor=SURFACE, zorder=4,
-        linestyle=(0, (4, 2)) if frozen else "-",
-    )  # fmt: skip
+    x = [layers + (shift if layers else 0.0) for layers, _ in found]
+    style: Any = (0, (4, 2)) if name.endswith("frozen") else "-"
+    heights = [one.mean for _, one in found]
+    axes.plot(x, heights, "o", color=color, markeredgecolor=SURFACE, linestyle=style, zorder=4)
     for at, (_, one) in zip(x, found, strict=True):
-        if one.low is not None and one.high is not None:
-            axes.vlines(at, one.low, one.high, color=color, linewidth=4, alpha=0.3, zorder=2)
-    return found[-1][1].mean, short(name, 26), color
+        if at:
+            _bar(axes, at, one, color)
+    return heights[-1], f"of {short(name, 20)}", color
 
 
-def caps_plot(points: Sequence[CurvePoint]) -> Figure:
+def _bar(axes: Axes, at: float, found: Spread, color: str) -> None:
+    if found.low is not None and found.high is not None:
+        axes.vlines(at, found.low, found.high, color=color, linewidth=4, alpha=0.3, zorder=2)
+
+
+def queries_plot(table: TableResult, rows: Sequence[RowResult], aim: float | None) -> Figure:
+    """Draw accuracy against queries for the rows that have surrogates at several numbers of them.
+
+    ``aim`` is an accuracy to draw a line at.
+    """
+    figure = Figure(figsize=(WIDTH_IN * 0.9, 3.9))
+    axes = figure.subplots()
+    ends = _levels(axes, table)
+    if aim is not None:
+        axes.axhline(aim, color=INK, linewidth=0.8, linestyle=(0, (2, 2)))
+        ends.append((aim, "nine tenths of it", INK))
+    for index, row in enumerate(rows):
+        color = series(index)
+        x = [mark.queries for mark in row.marks]
+        _band(axes, x, [mark.accuracy for mark in row.marks], color, row.label)
+        ends.append((row.marks[-1].accuracy.mean, short(row.id, 20), color))
+    axes.set_xscale("log")
+    axes.set_xticks(sorted({mark.queries for row in rows for mark in row.marks}))
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+    axes.minorticks_off()
+    axes.grid(axis="x", visible=False)
+    axes.set_xlabel("queries (clips labelled by the victim), on a logarithmic scale")
+    axes.set_title("Accuracy on the victim's test split", color=INK)
+    end_labels(axes, [(y, f"{name} {percent(y)}", color) for y, name, color in ends], gap=0.062)
+    return figure
+
+
+def caps_plot(points: Sequence[CapPoint]) -> Figure:
     """Draw coverage and volume against alpha and tau, a line for each n.
 
     Reference: "Generative Extraction of Audio Classifiers for Speaker Identification", figure 4.
     """
-    kinds = list(dict.fromkeys(point.threshold for point in points))
+    kinds = list(dict.fromkeys(point.parameter for point in points))
     figure = Figure(figsize=(WIDTH_IN, 4.6))
     grid = figure.subplots(
         2, len(kinds), sharey="row", sharex="col", squeeze=False,
@@ -145,22 +191,20 @@ def caps_plot(points: Sequence[CurvePoint]) -> Figure:
     )  # fmt: skip
     titles = {"alpha": "dynamic: alpha", "tau": "static: tau"}
     for column, kind in enumerate(kinds):
-        own = [point for point in points if point.threshold == kind]
+        own = [point for point in points if point.parameter == kind]
         top, bottom = grid[0][column], grid[1][column]
         for index, n in enumerate(dict.fromkeys(point.iterations for point in own)):
             line = [point for point in own if point.iterations == n]
             x = [point.value for point in line]
             label = f"n = {n}"
             _band(top, x, [point.coverage for point in line], series(index), label)
-            met = [point.met.mean for point in line]
-            top.plot(x, met, color=series(index), linewidth=1.1, linestyle=(0, (1, 2)))
             _band(bottom, x, [point.volume for point in line], series(index), label)
         top.set_ylim(0, 1.03)
         top.yaxis.set_major_formatter(lambda value, _: f"{value * 100:.0f} %")
         bottom.set_ylim(bottom=0)
         bottom.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
         bottom.set_xlabel(f"{titles[kind]} (our values)")
-        top.set_title("Coverage (dotted: labels whose cap was met)", color=INK)
+        top.set_title("Coverage: labels kept", color=INK)
         bottom.set_title("Volume: answers kept", color=INK)
         for axes in (top, bottom):
             axes.grid(axis="x", visible=False)

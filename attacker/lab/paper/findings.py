@@ -48,6 +48,14 @@ class CellResult(Frozen):
         return self.score.marks[-1] if self.score and self.score.marks else None
 
 
+class MarkSpread(Frozen):
+    """A row's surrogates after so many queries, over its seeds."""
+
+    queries: int
+    accuracy: Spread
+    fidelity: Spread
+
+
 class RowResult(Frozen):
     """A row of a table: what the paper printed and what was measured."""
 
@@ -61,6 +69,8 @@ class RowResult(Frozen):
     figures: dict[Figure, Spread | None]
     """Shares for accuracy, fidelity and coverage; answers kept for volume."""
     queries: Spread | None
+    marks: tuple[MarkSpread, ...] = ()
+    """By queries; several where the row trains a surrogate at more than one number of them."""
     source_model: str | None = None
     """Whose first layers its surrogates start from, as the figure names the curve."""
     known_layers: int = 0
@@ -71,16 +81,17 @@ class RowResult(Frozen):
         return sum(cell.state == "done" for cell in self.cells)
 
 
-class CurvePoint(Frozen):
+class CapPoint(Frozen):
     """What one cap would have kept of a row's answers, over its seeds."""
 
-    threshold: Literal["alpha", "tau"]
+    parameter: str
+    """``alpha`` or ``tau``."""
     value: float
     iterations: int
+    """n."""
     coverage: Spread
+    """Share of the K labels that were kept at least once."""
     volume: Spread
-    met: Spread
-    """Share of the K labels whose cap was met."""
 
 
 class VictimFacts(Frozen):
@@ -116,7 +127,7 @@ class TableResult(Frozen):
     columns: tuple[Figure, ...]
     rows: tuple[RowResult, ...]
     decisions: tuple[Decision, ...]
-    curve: tuple[CurvePoint, ...] = ()
+    curve: tuple[CapPoint, ...] = ()
     curve_row: str = ""
     curve_problem: str = ""
     command: str

@@ -6,6 +6,7 @@ from pathlib import Path
 from attacker.lab.paper import words
 from attacker.lab.paper.findings import PaperResults, RowResult, TableResult
 from attacker.lab.paper.page import commands
+from attacker.lab.paper.spread import Spread
 from attacker.lab.report.words import NBSP
 from attacker.tables.claims import Figure
 from shared.checkpoint import write_atomically
@@ -42,13 +43,16 @@ def _table(table: TableResult) -> list[str]:
     ]
     if not table.measured:
         return [*parts, f"Not measured: {table.victim.problem}."]
-    shown = [figure for figure in table.columns if figure != "fidelity"]
-    names = [words.NAMES[figure].lower() for figure in shown]
-    titles = ["row", *(f"{name}, {who}" for name in names for who in ("paper", "here"))]
+    shown = words.shown(table)
+    titles = ["row"]
+    for figure, printed in shown:
+        name = words.NAMES[figure].lower()
+        titles += [f"{name}, paper", f"{name}, here"] if printed else [name]
     titles += ["fidelity", "queries", "seeds"]
     lines = [_line(titles), _line(["---"] + ["---:"] * (len(titles) - 1))]
-    lines += [_line(_row(row, shown)) for row in table.rows]
-    parts.append("\n".join(lines))
+    told = not words.common_note(table)
+    lines += [_line(_row(row, shown, with_note=told)) for row in table.rows]
+    parts += ["\n".join(lines), *words.table_notes(table), *_curves(table)]
     if table.decisions:
         trends = []
         for one in table.decisions:
@@ -59,16 +63,36 @@ def _table(table: TableResult) -> list[str]:
     return parts
 
 
-def _row(row: RowResult, shown: Sequence[Figure]) -> list[str]:
-    label = " ".join([row.label, *(f"`{text}`" for text in row.settings)])
-    cells = [label]
-    for figure in shown:
-        cells += [words.printed(row, figure), _ours(row, figure)]
-    return [*cells, _ours(row, "fidelity"), words.value(row.queries, "volume"), words.seeds(row)]
+def _curves(table: TableResult) -> list[str]:
+    """Return the table of accuracy by queries, where a row has several surrogates."""
+    rows = words.curves(table)
+    if not rows:
+        return []
+    marks = words.curve_marks(table)
+    titles = ["accuracy after", *(f"{mark:,}" for mark in marks), "90 % of the victim after"]
+    lines = [_line(titles), _line(["---"] + ["---:"] * (len(titles) - 1))]
+    for row in rows:
+        cells = [_figure(words.at_mark(row, mark), "accuracy") for mark in marks]
+        lines.append(_line([f"{row.label} `{row.id}`", *cells, words.reaches_aim(row, table)]))
+    return ["\n".join(lines)]
 
 
-def _ours(row: RowResult, figure: Figure) -> str:
-    found = row.figures.get(figure)
+def _row(row: RowResult, shown: Sequence[tuple[Figure, bool]], *, with_note: bool) -> list[str]:
+    label = [row.label, *(f"`{text}`" for text in row.settings), f"`{row.id}`"]
+    label += [f"*{row.note}*"] if row.note and with_note else []
+    cells = [" ".join(label)]
+    for figure, printed in shown:
+        cells += [words.printed(row, figure)] if printed else []
+        cells.append(_figure(row.figures.get(figure), figure))
+    return [
+        *cells,
+        _figure(row.figures.get("fidelity"), "fidelity"),
+        words.value(row.queries, "volume"),
+        words.seeds(row),
+    ]
+
+
+def _figure(found: Spread | None, figure: Figure) -> str:
     reach = words.interval(found, figure)
     return words.value(found, figure) + (f" ({reach})" if reach else "")
 

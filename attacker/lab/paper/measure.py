@@ -8,18 +8,17 @@ from pathlib import Path
 
 import numpy as np
 
-from attacker.errors import EarshotError, ExperimentError
+from attacker.errors import EarshotError, ExperimentError, JournalError
 from attacker.lab.audit import AuditError, Auditor
 from attacker.lab.bundle import Bundle, read_bundle
 from attacker.lab.paper import checks
 from attacker.lab.paper.claims import Decision, decide
-from attacker.lab.paper.curve import answered_labels, draw_curve
+from attacker.lab.paper.curve import mean_curve
 from attacker.lab.paper.findings import (
+    CapPoint,
     CellScore,
     Check,
-    CurvePoint,
     PaperResults,
-    RowResult,
     TableResult,
     VictimFacts,
 )
@@ -30,8 +29,9 @@ from attacker.lab.paper.score import Scorer
 from attacker.lab.reading import predict_surrogate
 from attacker.lab.report.card import hide_keys
 from attacker.run_folder import commit
+from attacker.tables.curve import curve_points
 from attacker.tables.manifest import MANIFEST_NAME, TableRun
-from shared.checkpoint import CheckpointError, write_atomically
+from shared.checkpoint import write_atomically
 
 RESULTS_NAME = "results.json"
 PAGE_NAME = "report.html"
@@ -151,12 +151,12 @@ class PaperMeasurement:
         victim = _victim(run, scorer, problem)
         rows = read_rows(run, self.folder, None if scorer is None else _telling(scorer, run, say))
         decisions: tuple[Decision, ...] = ()
-        points: tuple[CurvePoint, ...] = ()
+        points: tuple[CapPoint, ...] = ()
         curve_problem = ""
         if scorer is not None:
             sheet = sheet_of(run, rows, victim)
             decisions = tuple(decide(claim, sheet) for claim in run.table.claims)
-            points, curve_problem = _curve(run, rows, scorer.bundle)
+            points, curve_problem = _curve(run, scorer.bundle)
         facts = json.loads((run.folder / MANIFEST_NAME).read_text(encoding="utf-8"))
         return TableResult(
             name=run.table.name,
@@ -212,22 +212,16 @@ def _victim(run: TableRun, scorer: Scorer | None, problem: str) -> VictimFacts:
     return facts.model_copy(update={"test_clips": found.test_clips, "accuracy": found.accuracy})
 
 
-def _curve(
-    run: TableRun, rows: tuple[RowResult, ...], bundle: Bundle
-) -> tuple[tuple[CurvePoint, ...], str]:
+def _curve(run: TableRun, bundle: Bundle) -> tuple[tuple[CapPoint, ...], str]:
     """Return the points of the table's curve, or why there are none."""
-    curve = run.table.curve
-    if curve is None:
+    if run.table.curve is None:
         return (), ""
-    done = {cell.seed for row in rows if row.id == curve.row for cell in row.cells if cell.score}
-    folders = [cell.folder for cell in run.cells.get(curve.row, ()) if cell.seed in done]
-    if not folders:
-        return (), f"no seed of the row {curve.row} has finished"
     try:
-        labels = [answered_labels(folder) for folder in folders]
-    except (EarshotError, CheckpointError) as error:
+        points = curve_points(run, np.asarray(bundle.class_counts, dtype=np.int64))
+    except JournalError as error:
         return (), str(error)
-    return draw_curve(curve, run.table.row(curve.row), labels, bundle.class_counts), ""
+    problem = "" if points else f"no seed of the row {run.table.curve.row} has finished"
+    return mean_curve(points), problem
 
 
 def _strays(bundles: Mapping[str, Bundle], runs: list[TableRun]) -> list[str]:

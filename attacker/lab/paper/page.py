@@ -1,6 +1,7 @@
 """Puts the comparison with the paper together: one HTML file that needs nothing else."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import jinja2
@@ -11,13 +12,22 @@ from attacker.lab.paper import figures, words
 from attacker.lab.paper.claims import RULES
 from attacker.lab.paper.findings import PaperResults, TableResult
 from attacker.lab.report import svg
-from attacker.lab.report.builder import Plate
 from attacker.lab.report.words import percent, spread
 from shared.checkpoint import write_atomically
 
 _HERE = Path(__file__).parent
 _CSS = (_HERE.parent / "report" / "report.css", _HERE / "paper.css")
 _FEWEST_ROWS = 2
+
+
+@dataclass(frozen=True)
+class Plate:
+    """A figure with what it shows."""
+
+    svg: Markup
+    caption: str
+    first: bool = False
+    """Whether it stands before the table: the paper has a figure there, and no table."""
 
 
 def write_page(results: PaperResults, path: Path) -> None:
@@ -70,6 +80,7 @@ def _plates(table: TableResult) -> list[Plate]:
                 "A curve is a task that the known layers were trained on; bars are 95 % intervals "
                 "over seeds. The paper printed its curves without figures.",
                 "Accuracy against known layers: " + _told(table),
+                first=True,
             )
         )
     elif len(table.rows) >= _FEWEST_ROWS:
@@ -79,6 +90,15 @@ def _plates(table: TableResult) -> list[Plate]:
                 "The paper's victim, corpora and numbers of queries are others: compare the order "
                 "of the rows and their distances, not their places.",
                 "Accuracy by row: " + _told(table),
+            )
+        )
+    if curves := words.curves(table):
+        plates.append(
+            _plate(
+                lambda: figures.queries_plot(table, curves, words.aim(table)),
+                "A surrogate is trained from scratch at every mark; bands are 95 % intervals over "
+                "seeds. A line that rises further to the left steals more per query.",
+                "Accuracy against queries of " + ", ".join(row.label for row in curves),
             )
         )
     if table.curve:
@@ -94,9 +114,9 @@ def _plates(table: TableResult) -> list[Plate]:
     return plates
 
 
-def _plate(draw: Callable[[], Figure], caption: str, alt: str) -> Plate:
+def _plate(draw: Callable[[], Figure], caption: str, alt: str, *, first: bool = False) -> Plate:
     with svg.drawing():
-        return Plate(svg.to_svg(draw(), alt=alt), caption)
+        return Plate(svg.to_svg(draw(), alt=alt), caption, first)
 
 
 def _told(table: TableResult) -> str:

@@ -1,5 +1,6 @@
 """Reads the tables that were run: their manifests, and where each cell of them stands."""
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,13 @@ from attacker.lab.paper.findings import (
     FIGURES,
     CellResult,
     CellScore,
+    MarkSpread,
     RowResult,
     VictimFacts,
 )
 from attacker.lab.paper.score import read_facts
 from attacker.lab.paper.spread import Spread, clipped, spread
+from attacker.lab.results import MarkResult
 from attacker.tables.claims import Figure
 from attacker.tables.manifest import CellRecord, TableRun, find_manifests, read_manifest
 from attacker.tables.schema import Row
@@ -105,6 +108,7 @@ def row_result(row: Row, cells: Sequence[CellResult]) -> RowResult:
         cells=tuple(cells),
         figures={},
         queries=spread([cell.bought for cell in cells if cell.state == "done"]),
+        marks=_marks(cells),
         source_model=model,
         known_layers=0 if layers is None else layers.count,
     )
@@ -112,9 +116,26 @@ def row_result(row: Row, cells: Sequence[CellResult]) -> RowResult:
     return bare.model_copy(update={"figures": figures})
 
 
+def _marks(cells: Sequence[CellResult]) -> tuple[MarkSpread, ...]:
+    """Return the means over seeds after each number of queries that a surrogate was trained at."""
+    groups: dict[int, list[MarkResult]] = defaultdict(list)
+    for cell in cells:
+        for mark in cell.score.marks if cell.score is not None else ():
+            groups[mark.queries].append(mark)
+    found = []
+    for queries, marks in sorted(groups.items()):
+        accuracy = spread([mark.accuracy.value for mark in marks])
+        fidelity = spread([mark.fidelity.value for mark in marks])
+        if accuracy is not None and fidelity is not None:
+            found.append(
+                MarkSpread(queries=queries, accuracy=clipped(accuracy), fidelity=clipped(fidelity))
+            )
+    return tuple(found)
+
+
 def _spread(row: RowResult, figure: Figure) -> Spread | None:
     found = spread(list(_values(row, figure).values()))
-    return found if figure == "volume" else clipped(found)
+    return found if found is None or figure == "volume" else clipped(found)
 
 
 def _values(row: RowResult, figure: Figure) -> dict[int, float]:

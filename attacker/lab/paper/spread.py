@@ -41,9 +41,9 @@ def spread(values: Sequence[float]) -> Spread | None:
     return Spread(mean=mean, low=mean - reach, high=mean + reach, n=n)
 
 
-def clipped(found: Spread | None) -> Spread | None:
+def clipped(found: Spread) -> Spread:
     """Return the spread of a share with its interval cut to what a share can be, 0 to 1."""
-    if found is None or found.low is None or found.high is None:
+    if found.low is None or found.high is None:
         return found
     return found.model_copy(update={"low": max(0.0, found.low), "high": min(1.0, found.high)})
 

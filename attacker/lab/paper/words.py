@@ -4,12 +4,15 @@ from collections.abc import Callable, Iterable
 
 from attacker.lab.paper.claims import Decision, Evidence
 from attacker.lab.paper.findings import CellResult, PaperResults, RowResult, TableResult
+from attacker.lab.paper.read import OURS
 from attacker.lab.paper.spread import Spread
 from attacker.lab.report.words import NBSP, count, percent, points
 from attacker.live import show_duration
 from attacker.tables.claims import Figure
 
 DASH = "–"
+AIM = 0.9
+"""Part of the victim's accuracy that counts as a whole copy when attacks are compared by cost."""
 VERDICTS = ("holds", "does not hold", "not decided")
 NAMES: dict[Figure, str] = {
     "volume": "Volume",
@@ -67,13 +70,61 @@ def printed(row: RowResult, figure: Figure) -> str:
     number = getattr(row.paper, figure)
     if number is None:
         return DASH
-    return f"{number:,}" if figure == "volume" else f"{number:.1f}{NBSP}%"
+    return f"{number:,}" if figure == "volume" else f"{number:g}{NBSP}%"
 
 
 def common_note(table: TableResult) -> str:
     """Return the note that all rows of ``table`` share, to be said once; empty if there is none."""
     notes = {row.note for row in table.rows}
     return notes.pop() if len(notes) == 1 else ""
+
+
+def table_notes(table: TableResult) -> list[str]:
+    """Return what has to be said of all rows of ``table``."""
+    notes = [f"{note}."] if (note := common_note(table)) else []
+    if any(OURS in text for row in table.rows for text in row.settings):
+        notes.append(
+            f"{OURS} The published value is lost, or was never printed: this one is ours, and no "
+            "row is known to be the one whose figure stands beside it."
+        )
+    return notes
+
+
+def shown(table: TableResult) -> list[tuple[Figure, bool]]:
+    """Return the figures of ``table`` that are compared, and whether the paper printed any."""
+    return [
+        (figure, any(getattr(row.paper, figure) is not None for row in table.rows))
+        for figure in table.columns
+        if figure != "fidelity"
+    ]
+
+
+def curves(table: TableResult) -> list[RowResult]:
+    """Return the rows that have surrogates after several numbers of queries."""
+    return [row for row in table.rows if len(row.marks) > 1]
+
+
+def curve_marks(table: TableResult) -> list[int]:
+    """Return the numbers of queries of all curves of ``table``, ascending."""
+    return sorted({mark.queries for row in curves(table) for mark in row.marks})
+
+
+def at_mark(row: RowResult, queries: int) -> Spread | None:
+    """Return the row's accuracy after ``queries``, if it has a surrogate there."""
+    return next((mark.accuracy for mark in row.marks if mark.queries == queries), None)
+
+
+def aim(table: TableResult) -> float | None:
+    """Return nine tenths of the victim's accuracy: what the cheapest attack should reach."""
+    accuracy = table.victim.accuracy
+    return None if accuracy is None else AIM * accuracy.value
+
+
+def reaches_aim(row: RowResult, table: TableResult) -> str:
+    """Return after how many queries the row's mean accuracy is nine tenths of the victim's."""
+    wanted = aim(table)
+    found = [m.queries for m in row.marks if wanted is not None and m.accuracy.mean >= wanted]
+    return f"{found[0]:,}" if found else "not reached"
 
 
 def seeds(row: RowResult) -> str:
