@@ -30,7 +30,10 @@ def test_an_interval_by_hand() -> None:
     assert found is not None
     reach = 4.3027 * 0.1 / 3**0.5
     assert (found.mean, found.n) == (pytest.approx(0.6), 3)
-    assert found.interval == (pytest.approx(0.6 - reach, abs=1e-4), pytest.approx(0.6 + reach, 1e-4))
+    assert found.interval == (
+        pytest.approx(0.6 - reach, abs=1e-4),
+        pytest.approx(0.6 + reach, 1e-4),
+    )
 
 
 def test_one_seed_has_no_interval_and_none_no_mean() -> None:
