@@ -160,21 +160,19 @@ class Journal:
             JournalError: the file is not a journal.
         """
         if (folder / JOURNAL_NAME).is_file():
-            journal = cls.read(folder)
-            try:
+            with _sqlite_errors(folder), closing(_connect(folder)) as connection:
+                if not _is_begun(connection):  # killed before anything was planned
+                    return
+            with closing(cls.read(folder)) as journal:
                 _demand_same(journal.identity, json.loads(json.dumps(identity)), folder)
-            finally:
-                journal.close()
 
     @classmethod
     def answered_in(cls, folder: Path) -> int:
-        """Return the clips answered so far; 0 where no journal is yet. It stays cheap at any size.
+        """Return the clips answered so far; cheap at any size.
 
         Raises:
-            JournalError: the file is not a journal.
+            JournalError: there is no journal, or it is only being begun.
         """
-        if not (folder / JOURNAL_NAME).is_file():
-            return 0
         with _sqlite_errors(folder), closing(_connect(folder)) as connection:
             query = "SELECT COALESCE(SUM(clips), 0) FROM batches WHERE state <> ?"
             return int(connection.execute(query, (PLANNED,)).fetchone()[0])
@@ -334,7 +332,7 @@ class Journal:
 
 def _begin(connection: sqlite3.Connection, identity: Mapping[str, Any]) -> None:
     """Write the schema and the identity in one transaction, unless they are there."""
-    if connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0]:
+    if _is_begun(connection):
         return
     connection.execute("BEGIN EXCLUSIVE")
     with connection:
@@ -345,6 +343,10 @@ def _begin(connection: sqlite3.Connection, identity: Mapping[str, Any]) -> None:
             ("campaign_id", uuid.uuid4().hex),
         ]
         connection.executemany("INSERT INTO meta VALUES (?, ?)", rows)
+
+
+def _is_begun(connection: sqlite3.Connection) -> bool:
+    return bool(connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0])
 
 
 def _connect(folder: Path) -> sqlite3.Connection:

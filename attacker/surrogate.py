@@ -185,16 +185,20 @@ def fresh_model(inputs: MarkInputs) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(inputs.seed, "surrogate", "weights", inputs.mark))
         model: SpeakerNetwork = inputs.spec.network.build(len(inputs.card.labels))
-    initial = inputs.spec.initial_layers
-    if initial is not None:
-        tensors, _ = checkpoint.load(expanded(initial.checkpoint))
-        try:
-            names = copy_first_layers(model, tensors, initial.count)
-        except ValueError as error:
-            raise ExperimentError(f"surrogate.initial_layers: {error}") from error
-        if initial.frozen:
-            model.freeze(names)
+    _start(model, inputs.spec.initial_layers)
     return model
+
+
+def demand_initial_layers(spec: SurrogateSpec, n_classes: int) -> None:
+    """See that the initial layers of ``spec`` are there and fit, before anything is bought.
+
+    Raises:
+        CheckpointError: there is no such checkpoint.
+        ExperimentError: the initial layers do not fit the network.
+    """
+    if spec.initial_layers is not None:
+        with torch.random.fork_rng(devices=[]):
+            _start(spec.network.build(n_classes), spec.initial_layers)
 
 
 def make_targets(answers: np.ndarray, card: ModelCard, labels: str) -> np.ndarray:
@@ -267,6 +271,18 @@ def _card(inputs: MarkInputs, inputs_sha256: str) -> dict[str, Any]:
         "initial_layers": inputs.spec.model_dump(mode="json")["initial_layers"],
         "seed": inputs.seed,
     }
+
+
+def _start(model: SpeakerNetwork, initial: InitialLayers | None) -> None:
+    if initial is None:
+        return
+    tensors, _ = checkpoint.load(expanded(initial.checkpoint))
+    try:
+        names = copy_first_layers(model, tensors, initial.count)
+    except ValueError as error:
+        raise ExperimentError(f"surrogate.initial_layers: {error}") from error
+    if initial.frozen:
+        model.freeze(names)
 
 
 def _initial_sha256(initial: InitialLayers | None) -> str | None:

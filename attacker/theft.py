@@ -54,6 +54,7 @@ class Theft:
         async with oracle:
             card = await oracle.card()
             self.experiment.demand_audio(card)
+            surrogate.demand_initial_layers(self.experiment.surrogate, len(card.labels))
             material = Material(self.experiment, card, self.cache, device, view.corpus, view.note)
             # All sources and samplers are made before the first clip is paid for.
             parts = [

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 from attacker.errors import CellUnfinished, JournalError
 from attacker.experiment import Experiment
 from attacker.journal import JOURNAL_NAME, Journal
@@ -20,19 +22,29 @@ from attacker.surrogate import FEWEST_CLIPS
 from shared import checkpoint
 
 DONE_NAME = "done.json"
-_UNNAMED = ("name",)
-"""Fields of an experiment that change nothing of what it does."""
+_VERSION = 1
+"""Part of every identity: raise it with any change of what an experiment does, such as that of a
+default, for cells that were finished before are then others."""
 
 
 def content_hash(facts: Any) -> str:
     """Return 12 hexadecimal digits that name the JSON data ``facts``."""
-    text = json.dumps(facts, sort_keys=True, ensure_ascii=False)
+    text = json.dumps([_VERSION, facts], sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
+def essence(model: BaseModel) -> dict[str, Any]:
+    """Return what a configuration says, without what it leaves at its default.
+
+    A later version may have more settings: one that it is silent about changes no identity.
+    """
+    full, said = (model.model_dump(mode="json", exclude_defaults=lean) for lean in (False, True))
+    return dict(_with_kinds(full, said))
+
+
 def experiment_hash(facts: dict[str, Any]) -> str:
-    """Return the identity of an experiment's plain data, whatever it is called."""
-    return content_hash({name: value for name, value in facts.items() if name not in _UNNAMED})
+    """Return the identity of an experiment's :func:`essence`, whatever it is called."""
+    return content_hash({name: value for name, value in facts.items() if name != "name"})
 
 
 @dataclass(frozen=True)
@@ -97,12 +109,28 @@ def bought(folder: Path) -> int:
     return total
 
 
+def _with_kinds(full: Any, said: Any) -> Any:
+    """Return ``said`` with the kind of every part: it is a default, yet says what a part is."""
+    if isinstance(said, list):
+        return [_with_kinds(*pair) for pair in zip(full, said, strict=True)]
+    if not isinstance(said, dict):
+        return said
+    parts = {name: _with_kinds(full[name], value) for name, value in said.items()}
+    return parts | ({"kind": full["kind"]} if "kind" in full else {})
+
+
 def _campaign(place: RunFolder, name: str, experiment: Experiment) -> dict[str, Any]:
     journal = Journal.read(place.campaign(name))
     try:
-        ended, counts, rows = journal.ended, journal.counts(), journal.rows()
+        return _what_it_came_to(journal, place, name, experiment)
     finally:
         journal.close()
+
+
+def _what_it_came_to(
+    journal: Journal, place: RunFolder, name: str, experiment: Experiment
+) -> dict[str, Any]:
+    ended, counts = journal.ended, journal.counts()
     if ended not in ("budget-spent", "caps-met"):
         reason = (ended or "interrupted").replace("-", " ")
         raise CellUnfinished(
@@ -110,10 +138,11 @@ def _campaign(place: RunFolder, name: str, experiment: Experiment) -> dict[str, 
             "clips. Give a key whose account buys the rest, and run the same command again."
         )
     surrogates = {}
-    for mark in experiment.marks_up_to(len(rows.labels)):
-        if int(rows.kept[:mark].sum()) < FEWEST_CLIPS:
-            continue
-        surrogates[str(mark)] = checkpoint.load_card(place.surrogate(name, mark))["tensors_sha256"]
+    for mark in experiment.marks_up_to(counts.observed):
+        folder = place.surrogate(name, mark)
+        # One that had too little to be trained on is missed by nobody.
+        if folder.exists() or int(journal.rows(mark).kept.sum()) >= FEWEST_CLIPS:
+            surrogates[str(mark)] = checkpoint.load_card(folder)[checkpoint.TENSORS_HASH]
     return {
         "ended": ended,
         "bought": counts.answered,

@@ -1,11 +1,12 @@
 """What cells are made from: generators and source models, each named by all it depends on."""
 
 import os
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from attacker.cells.cell import content_hash, place_of
+from attacker.cells.cell import content_hash, essence, place_of
 from attacker.cells.jobs import Job
 from attacker.errors import ExperimentError
 from attacker.experiment import SurrogateSpec
@@ -19,6 +20,8 @@ from shared.corpora import expanded
 
 CONFIG_NAME = "config.yaml"
 GENERATORS, MODELS = "generators", "models"
+_WATCHING = frozenset({"health", "checkpoint_every", "preview_every", "log_every"})
+"""Settings of a WaveGAN's training that move no weight of it."""
 
 
 @dataclass(frozen=True)
@@ -54,18 +57,24 @@ class Ingredient:
         return {"checkpoint": card[checkpoint.TENSORS_HASH]}
 
 
-def generators(table: Table, out: Path) -> dict[str, Ingredient]:
-    """Return the table's generators by name; those with a corpus are kept below ``out``."""
-    return {name: _generator(name, spec, table, out) for name, spec in table.generators.items()}
-
-
-def models(table: Table, out: Path) -> dict[str, Ingredient]:
-    """Return the table's source models by name; those with a corpus are kept below ``out``.
+def generators(table: Table, out: Path, wanted: Collection[str]) -> dict[str, Ingredient]:
+    """Return the ``wanted`` generators by name; those with a corpus are kept below ``out``.
 
     Raises:
-        ExperimentError: the folder of a given checkpoint is not named by the environment.
+        ExperimentError, CheckpointError: a given folder holds none that fits the table's audio.
     """
-    return {name: _model(name, spec, table, out) for name, spec in table.models.items()}
+    found = {name: spec for name, spec in table.generators.items() if name in wanted}
+    return {name: _generator(name, spec, table, out) for name, spec in found.items()}
+
+
+def models(table: Table, out: Path, wanted: Collection[str]) -> dict[str, Ingredient]:
+    """Return the ``wanted`` source models by name; those with a corpus are kept below ``out``.
+
+    Raises:
+        ExperimentError, CheckpointError: a given checkpoint is not there.
+    """
+    found = {name: spec for name, spec in table.models.items() if name in wanted}
+    return {name: _model(name, spec, table, out) for name, spec in found.items()}
 
 
 def _generator(name: str, spec: GeneratorSpec, table: Table, out: Path) -> Ingredient:
@@ -82,7 +91,9 @@ def _generator(name: str, spec: GeneratorSpec, table: Table, out: Path) -> Ingre
         return Ingredient(f"generator {name}", identity, spec.folder or "", folder, None)
     rate = spec.sample_rate_hz or table.audio.sample_rate_hz
     file = TrainGanFile(corpus=table.corpora[spec.corpus], sample_rate_hz=rate, gan=spec.gan)
-    identity = content_hash(file.model_dump(mode="json"))
+    facts = essence(file)
+    facts["gan"] = {key: value for key, value in facts["gan"].items() if key not in _WATCHING}
+    identity = content_hash(facts)
     folder = place_of(out / GENERATORS, name, identity)
     return Ingredient(f"generator {name}", identity, str(folder), folder, file, "train-gan")
 
@@ -107,6 +118,6 @@ def _model(name: str, spec: SourceModelSpec, table: Table, out: Path) -> Ingredi
         recipe=spec.recipe or surrogate.recipe,
         seed=spec.seed,
     )
-    identity = content_hash(file.model_dump(mode="json"))
+    identity = content_hash(essence(file))
     folder = place_of(out / MODELS, name, identity)
     return Ingredient(f"model {name}", identity, str(folder), folder, file, "train-model")

@@ -1,11 +1,11 @@
 """From a table to its cells: one a row and seed, with every name replaced by a place."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from attacker.cells.cell import Cell, experiment_hash
+from attacker.cells.cell import Cell, essence, experiment_hash
 from attacker.experiment import Experiment
 from attacker.tables.ingredients import Ingredient, generators, models
 from attacker.tables.schema import Row, Table
@@ -30,8 +30,8 @@ def resolve(table: Table, out: Path) -> Resolved:
     """
     wanted_generators = {name for row in table.rows if (name := _generator_of(row))}
     wanted_models = {r.initial_layers.model for r in table.rows if r.initial_layers is not None}
-    made = {k: v for k, v in generators(table, out).items() if k in wanted_generators}
-    known = {k: v for k, v in models(table, out).items() if k in wanted_models}
+    made = generators(table, out, wanted_generators)
+    known = models(table, out, wanted_models)
     cells = {
         row.id: tuple(_cell(table, row, seed, made, known) for seed in table.seeds)
         for row in table.rows
@@ -46,15 +46,16 @@ def _cell(
     made: Mapping[str, Ingredient],
     known: Mapping[str, Ingredient],
 ) -> Cell:
-    plain = table.experiment(row, seed).model_dump(mode="json")
+    experiment = table.experiment(row, seed)
     layers = row.initial_layers
     used = [made[name]] if (name := _generator_of(row)) else []
     used += [known[layers.model]] if layers is not None else []
     identities = {one.name: one.identity for one in used}
-    facts = _placed(plain, row, made, known, lambda one: identities[one.name])
+    facts = _placed(essence(experiment), row, made, known, lambda one: identities[one.name])
+    plain = experiment.model_dump(mode="json")
     placed = _placed(plain, row, made, known, lambda one: one.location)
     return Cell(
-        name=str(plain["name"]),
+        name=experiment.name,
         identity=experiment_hash(facts),
         experiment=Experiment.model_validate(placed),
         needs=tuple(one.name for one in used if one.file is not None),
@@ -66,7 +67,7 @@ def _placed(
     row: Row,
     made: Mapping[str, Ingredient],
     known: Mapping[str, Ingredient],
-    say: Any,
+    say: Callable[[Ingredient], str],
 ) -> dict[str, Any]:
     """Return ``plain`` with what ``say`` says of an ingredient in place of its name."""
     data = dict(plain)

@@ -103,6 +103,26 @@ def test_a_resolved_experiment_reads_back_the_same(write: Write, tmp_path: Path)
             {"surrogate__initial_layers": {"checkpoint": "x", "count": 2}},
             ["knowledge.first_layers", "grants 0"],
         ),
+        (
+            {
+                "surrogate__initial_layers": {"checkpoint": "x", "count": 7},
+                "knowledge": {"first_layers": 7},
+            },
+            ["surrogate", "count is 7", "6 layers (conv1, conv2", "head)"],
+        ),
+        (
+            {"campaigns__1__sampler": {"kind": "dynamic_threshold", "alpha": 1}},
+            ["campaign two", "assumption A3", "knowledge.class_counts", "static_threshold"],
+        ),
+        (
+            {"campaigns__1__sampler": {"kind": "dynamic_threshold", "alpha": 0}},
+            ["alpha", "greater than 0"],
+        ),
+        (
+            {"campaigns__1__sampler": {"kind": "static_threshold", "tau": -1}},
+            ["tau", "greater than"],
+        ),
+        ({"budget": 63, "marks": []}, ["a budget of 63", "one batch of 64", "query.batch_clips"]),
     ],
 )
 def test_a_wrong_file_is_explained(write: Write, change: dict[str, Any], words: list[str]) -> None:
@@ -113,6 +133,28 @@ def test_a_wrong_file_is_explained(write: Write, change: dict[str, Any], words: 
     assert message.startswith(str(path))
     for word in words:
         assert word in message
+
+
+def test_class_counts_of_the_command_line_grant_a_dynamic_threshold(
+    write: Write, tmp_path: Path
+) -> None:
+    path = write(changed(campaigns__1__sampler={"kind": "dynamic_threshold", "alpha": 1}))
+    experiment = load_experiment(path, class_counts=tmp_path / "counts.json")
+    assert experiment.knowledge.class_counts == str(tmp_path / "counts.json")
+    assert experiment.knowledge.architecture  # the rest of the block is as it was
+
+
+def test_paths_of_what_is_granted_may_name_the_environment(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EARSHOT_VICTIM", str(tmp_path))
+    (tmp_path / "class_counts.json").write_text('{"labels": ["ann", "bob"], "counts": [7, 5]}')
+    grant = {"class_counts": "$EARSHOT_VICTIM/class_counts.json"}
+    experiment = load_experiment(write(changed(knowledge=grant)))
+    counts = experiment.granted_class_counts(["bob", "ann"])
+    assert counts is not None
+    assert counts.tolist() == [5, 7]
+    assert "$EARSHOT_VICTIM" in dump_yaml(experiment)
 
 
 def test_granted_layers_may_be_used(write: Write) -> None:

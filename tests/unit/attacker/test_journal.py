@@ -195,6 +195,29 @@ def test_reading_writes_nothing(tmp_path: Path) -> None:
         plan(reader)
 
 
+def test_a_journal_whose_beginning_was_killed_is_begun_again(tmp_path: Path) -> None:
+    sqlite3.connect(tmp_path / JOURNAL_NAME).execute("PRAGMA journal_mode=WAL").close()
+    Journal.demand_same(tmp_path, IDENTITY)
+    with pytest.raises(JournalError):
+        Journal.read(tmp_path)
+    journal = Journal.open(tmp_path, IDENTITY)
+    assert journal.next_index() == 0
+    with pytest.raises(JournalMismatch):
+        Journal.demand_same(tmp_path, {**IDENTITY, "seed": 1})
+
+
+def test_answered_clips_are_counted_without_reading_the_rest(tmp_path: Path) -> None:
+    with pytest.raises(JournalError):
+        Journal.answered_in(tmp_path)
+    journal = Journal.open(tmp_path, IDENTITY)
+    first, _ = plan(journal), plan(journal)
+    assert Journal.answered_in(tmp_path) == 0
+    journal.answer(first, answers(4))
+    assert Journal.answered_in(tmp_path) == journal.counts().answered == 4
+    observe(journal, first)
+    assert Journal.answered_in(tmp_path) == 4
+
+
 def test_no_journal_and_no_sqlite_file_are_told(tmp_path: Path) -> None:
     with pytest.raises(JournalError, match="earshot-attacker run"):
         Journal.read(tmp_path)

@@ -252,6 +252,26 @@ def test_initial_layers_are_copied_and_part_of_the_identity(tmp_path: Path) -> N
     assert inputs(40, spec=spec).sha256() != inputs(40).sha256()
 
 
+def test_frozen_initial_layers_leave_the_training_as_they_came(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    donor = SPEC.network.build(K)
+    checkpoint.save(tmp_path / "donor", donor.state_dict(), {"kind": "victim"})
+    monkeypatch.setenv("DONOR", str(tmp_path / "donor"))
+    trained = {}
+    for frozen in (False, True):
+        layers = InitialLayers(checkpoint="$DONOR", count=1, frozen=frozen)
+        spec = SPEC.model_copy(update={"initial_layers": layers})
+        train(tmp_path / str(frozen), inputs(40, spec=spec))
+        trained[frozen] = tensors(tmp_path / str(frozen))
+    for name, value in donor.state_dict().items():
+        if name.startswith("conv1."):
+            assert torch.equal(trained[True][name], value)
+    moved = "conv1.1.weight", "conv1.2.running_mean"
+    assert not any(torch.equal(trained[False][name], donor.state_dict()[name]) for name in moved)
+    assert not torch.equal(trained[True]["head.weight"], trained[False]["head.weight"])
+
+
 def test_initial_layers_that_do_not_fit_are_explained(tmp_path: Path) -> None:
     donor = KnaggCNNSpec(filters=6, embedding=8).build(K)
     checkpoint.save(tmp_path / "donor", donor.state_dict(), {"kind": "victim"})
@@ -259,6 +279,12 @@ def test_initial_layers_that_do_not_fit_are_explained(tmp_path: Path) -> None:
     spec = SPEC.model_copy(update={"initial_layers": layers})
     with pytest.raises(ExperimentError, match=r"initial_layers.*shape"):
         surrogate.fresh_model(inputs(40, spec=spec))
+    with pytest.raises(ExperimentError, match=r"initial_layers.*shape"):
+        surrogate.demand_initial_layers(spec, K)
+    absent = InitialLayers(checkpoint=str(tmp_path / "absent"), count=2)
+    with pytest.raises(checkpoint.CheckpointError, match="absent"):
+        surrogate.demand_initial_layers(SPEC.model_copy(update={"initial_layers": absent}), K)
+    surrogate.demand_initial_layers(SPEC, K)
 
 
 @pytest.mark.parametrize("kind", ["victim", None])

@@ -1,0 +1,181 @@
+"""Tables: the ones that ship, what their rows become, and each way to get one wrong."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import attacker
+from attacker.samplers.dynamic_threshold import DynamicThresholdSpec
+from attacker.tables.claims import VICTIM, rows_of
+from attacker.tables.file import load_table, profiles_of
+from attacker.tables.schema import CAMPAIGN, Table, merge
+from shared.config import ConfigError, read_yaml
+from tests.support.tables import write_table
+
+PAPER = Path(attacker.__file__).parent / "experiments" / "paper"
+SHIPPED = sorted(path for path in PAPER.glob("*.yaml") if "rows" in read_yaml(path))
+EVERY = [(path, profile) for path in SHIPPED for profile in profiles_of(path)]
+LOST = {"amplify": ("ours",), "pitch_shift": ("ours",), "gaussian_noise": ("ours",)}
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Table:
+    return load_table(write_table(tmp_path / "t.yaml"), "desk")
+
+
+def test_every_table_of_the_paper_ships() -> None:
+    names = {path.stem for path in SHIPPED}
+    assert names == {"table1", "table2", "figure1", "table3", "table4", "table7", "table8"}
+    for path in SHIPPED:
+        assert {"desk", "paper"} <= set(profiles_of(path))
+
+
+@pytest.mark.parametrize(("path", "profile"), EVERY, ids=lambda part: getattr(part, "stem", part))
+def test_what_ships_is_valid_and_says_how_to_run_it(path: Path, profile: str) -> None:
+    table = load_table(path, profile)
+    assert table.name == path.stem
+    assert len(table.seeds) >= 3
+    assert table.claims
+    comment = "".join(line for line in path.read_text().splitlines() if line.startswith("#"))
+    assert f"earshot-attacker run attacker/experiments/paper/{path.name}" in comment
+    recipe = Path(attacker.__file__).parents[1] / table.victim
+    victim = read_yaml(recipe)
+    assert victim["sample_rate_hz"] == table.audio.sample_rate_hz
+    assert victim["clip_samples"] == table.audio.clip_samples
+    for row in table.rows:
+        assert row.marks in ((), (row.budget,))
+        if row.source.kind in LOST:
+            assert "ours" in row.note
+        if isinstance(row.sampler, DynamicThresholdSpec):
+            assert "EARSHOT_VICTIM" in row.knowledge["class_counts"]
+            assert "lost" in row.note
+        else:
+            assert row.knowledge.get("class_counts") is None  # granted where it is needed alone
+
+
+def test_the_full_proxy_is_one_cell_in_all_tables() -> None:
+    tables = [load_table(PAPER / f"table{number}.yaml", "desk") for number in (1, 2, 3)]
+    found = {table.experiment(table.row("proxy-full"), 1).model_dump_json() for table in tables}
+    assert len(found) == 1
+
+
+def test_equal_volume_is_equal(tmp_path: Path) -> None:
+    for profile in ("desk", "paper"):
+        table = load_table(PAPER / "table2.yaml", profile)
+        budgets = {table.row(name).budget for name in ("e1-diverse", "e1-few", "proxy-subset")}
+        assert len(budgets) == 1
+    table = load_table(PAPER / "table3.yaml", "desk")
+    names = ("proxy-full", "gm1-matched", "gm2-matched")
+    assert len({table.row(name).budget for name in names}) == 1
+
+
+def test_figure_1_has_every_count_of_layers_for_every_task() -> None:
+    table = load_table(PAPER / "figure1.yaml", "desk")
+    assert len(table.rows) == 21
+    for task in ("victim", "half", "other", "victim-frozen"):
+        counts = [table.row(f"{task}-{k}").settings["k"] for k in range(1, 6)]
+        assert counts == [1, 2, 3, 4, 5]
+        frozen = [table.experiment(table.row(f"{task}-{k}"), 0) for k in range(1, 6)]
+        layers = [experiment.surrogate.initial_layers for experiment in frozen]
+        assert {layer.frozen for layer in layers if layer} == {task == "victim-frozen"}
+    assert table.row("known-0").settings["k"] == 0
+    assert {row.budget for row in table.rows} == {1196}
+
+
+def test_table_4_has_both_kinds_of_thresholds_at_one_and_ten_iterations() -> None:
+    table = load_table(PAPER / "table4.yaml", "desk")
+    kinds = [(row.iterations, row.sampler.kind) for row in table.rows]
+    for n in (1, 10):
+        assert kinds.count((n, "dynamic_threshold")) == 2
+        assert kinds.count((n, "static_threshold")) == 2
+    shares = {row.budget // row.iterations for row in table.rows}
+    assert len(shares) == 1  # N_G
+    assert table.curve is not None
+    assert table.row(table.curve.row).iterations == max(table.curve.iterations)
+
+
+def test_a_row_becomes_an_ordinary_experiment(tiny: Table) -> None:
+    experiment = tiny.experiment(tiny.row("gan"), 1)
+    (campaign,) = experiment.campaigns
+    assert (experiment.name, experiment.seed, campaign.name) == ("gan-s1", 1, CAMPAIGN)
+    assert (experiment.budget, campaign.iterations) == (40, 2)
+    assert experiment.knowledge.class_counts == "$EARSHOT_VICTIM/class_counts.json"
+    assert tiny.experiment(tiny.row("proxy-full"), 1).knowledge.class_counts is None
+    layers = tiny.experiment(tiny.row("known-1"), 0).surrogate.initial_layers
+    assert layers is not None
+    assert (layers.checkpoint, layers.count, layers.frozen) == ("victim", 1, True)
+
+
+def test_a_drawn_subset_is_another_in_each_seed_and_a_whole_part_is_not(tmp_path: Path) -> None:
+    part = {"kind": "subset", "of": {"kind": "voices", "cast": "proxy"}, "part": "train"}
+    table = load_table(write_table(tmp_path / "t.yaml", corpora__proxy=part), "desk")
+    seeds = [table.experiment(table.row("few"), seed).proxy.model_dump()["seed"] for seed in (0, 1)]
+    assert seeds == [0, 1]
+    whole = [table.experiment(table.rows[0], seed).proxy.model_dump()["seed"] for seed in (0, 1)]
+    assert whole == [0, 0]
+
+
+def test_settings_have_the_numbers_that_claims_order_by(tiny: Table) -> None:
+    settings = tiny.row("gan").settings
+    assert (settings["n"], settings["alpha"], settings["budget"], settings["k"]) == (2, 0.5, 40, 0)
+    assert tiny.row("other-2").settings["k"] == 2
+    assert rows_of(tiny.claims[0]) == ("gan", "proxy-full")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"rowz": []}, ["rowz", "unknown key"]),
+        ({"rows__1__id": "proxy-full", "profiles__desk__rows": {}}, ["row ids must differ"]),
+        ({"rows__1__id": VICTIM, "profiles__desk__rows": {}}, ["no row", "'victim'"]),
+        ({"seeds": [1, 1]}, ["seeds must differ"]),
+        ({"proxy": "absent"}, ["corpus 'absent'", "few, proxy"]),
+        ({"rows__0__proxy": "absent"}, ["row proxy-full", "corpus 'absent'"]),
+        ({"rows__2__source__generator": "absent"}, ["row gan", "generator 'absent'", "gan"]),
+        ({"rows__3__initial_layers__model": "absent"}, ["row known-1", "model 'absent'"]),
+        ({"generators__gan__corpus": "absent"}, ["generators.gan", "corpus 'absent'"]),
+        ({"models__other__corpus": "absent"}, ["models.other", "corpus 'absent'"]),
+        ({"claims__0__than": ["absent"]}, ["claim above", "row 'absent'"]),
+        ({"claims__0__kind": "hope"}, ["claims.0", "'hope'", "'at_chance'"]),
+        ({"curve__row": "absent"}, ["curve", "row 'absent'"]),
+        ({"generators__gan__gan__clip_samples": 4096}, ["generators.gan", "4,096", "1,024"]),
+        ({"generators__gan__sample_rate_hz": 16000}, ["generators.gan", "16,000 Hz", "4,000 Hz"]),
+        ({"generators__gan__folder": "somewhere"}, ["generators.gan", "either `folder`"]),
+        ({"models__other": {}}, ["models.other", "checkpoint"]),
+        ({"rows__2__sampler__alpha": 0}, ["alpha", "greater than 0"]),
+        ({"rows__2__sampler__alpha": -1}, ["alpha", "greater than 0"]),
+        ({"rows__0__sampler": {"kind": "static_threshold", "tau": 0}}, ["tau"]),
+        ({"curve__tau": [0]}, ["curve.tau.0"]),
+        ({"rows__2__knowledge": {}}, ["row gan", "dynamic_threshold", "assumption A3"]),
+        ({"rows__3__knowledge": {}}, ["row known-1", "first_layers", "grants 0"]),
+        (
+            {"rows__3__initial_layers__count": 9, "rows__3__knowledge__first_layers": 9},
+            ["row known-1", "count is 9", "6 layers", "conv1"],
+        ),
+        ({"profiles__desk__budget": 9}, ["a budget of 9", "one batch of 10"]),
+        ({"surrogate__network__kind": "cnn"}, ["row proxy-full", "network"]),
+        ({"rows__0__surrogate": {"recipe": {"epoch": 3}}}, ["surrogate.recipe.epoch"]),
+        ({"rows__0__iterations": 41}, ["41 iterations"]),
+    ],
+)
+def test_a_wrong_table_is_explained_in_one_line(
+    tmp_path: Path, change: dict[str, Any], words: list[str]
+) -> None:
+    path = write_table(tmp_path / "t.yaml", **change)
+    with pytest.raises(ConfigError) as caught:
+        load_table(path, "desk")
+    message = str(caught.value)
+    assert message.startswith(str(path))
+    assert "\n" not in message
+    for word in words:
+        assert word in message
+
+
+def test_mappings_are_merged_unless_they_are_of_another_kind() -> None:
+    under = {"a": 1, "part": {"kind": "x", "p": 1, "q": 2}, "list": [1, 2]}
+    assert merge(under, {"part": {"q": 3}, "list": [9]}) == {
+        "a": 1, "part": {"kind": "x", "p": 1, "q": 3}, "list": [9]
+    }  # fmt: skip
+    assert merge(under, {"part": {"kind": "y"}})["part"] == {"kind": "y"}
+    assert under["part"] == {"kind": "x", "p": 1, "q": 2}
