@@ -1,6 +1,8 @@
 """`earshot-attacker report`: measure what was stolen, and write it as one HTML file."""
 
 import os
+import shlex
+import sys
 import webbrowser
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,16 +11,42 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from attacker.commands.options import DEFAULT_CACHE, DEFAULT_URL, Cache, Key, KeyFile, Url, read_key
+from attacker.commands.options import (
+    DEFAULT_CACHE,
+    DEFAULT_URL,
+    Cache,
+    Device,
+    Key,
+    KeyFile,
+    Url,
+    demand_options,
+    read_key,
+)
+from attacker.commands.report_paper import PaperOptions, paper_folder, report_paper
+from attacker.errors import ExperimentError
+from attacker.run_folder import redact
 
 if TYPE_CHECKING:
     from attacker.lab.results import Estimate, Results
 
 AUDIT_KEY_VARIABLE = "EARSHOT_AUDIT_KEY"
 
-RunFolderArgument = Annotated[Path, typer.Argument(help="Run folder.")]
+RunFolderArgument = Annotated[
+    Path, typer.Argument(help="Run folder, or folder of tables; `paper` is runs/paper.")
+]
 BundleOption = Annotated[
-    Path, typer.Option(help="Evaluation bundle: `bundle` in the victim's checkpoint folder.")
+    list[Path] | None,
+    typer.Option(
+        help="Evaluation bundle: `bundle` in the victim's checkpoint folder. Once for each victim "
+        "of the tables."
+    ),
+]
+PageOption = Annotated[
+    Path | None,
+    typer.Option("--out", help="The page of tables.", show_default="report.html in the folder"),
+]
+MarkdownOption = Annotated[
+    Path | None, typer.Option(help="Write the tables as Markdown to this file, too.")
 ]
 AuditKey = Annotated[
     str, typer.Option(help="API key of the audit scope; better in EARSHOT_AUDIT_KEY or a file.")
@@ -35,13 +63,16 @@ Open = Annotated[bool, typer.Option("--open", help="Show the report in a browser
 
 def report(
     folder: RunFolderArgument,
-    bundle: BundleOption,
+    bundle: BundleOption = None,
     url: Url = DEFAULT_URL,
     audit_key: AuditKey = "",
     audit_key_file: AuditKeyFile = None,
     key: Key = "",
     key_file: KeyFile = None,
     cache: Cache = DEFAULT_CACHE,
+    device: Device = "auto",
+    out: PageOption = None,
+    markdown: MarkdownOption = None,
     again: Again = "",
     open_: Open = False,
 ) -> None:
@@ -49,19 +80,38 @@ def report(
 
     The victim labels the test split once, under the audit key. With the key that paid (--key,
     --key-file or EARSHOT_KEY), the report also compares the server's ledger with the journal.
+    Of a folder of tables, such as `paper`, the report holds every table with the paper's figures
+    beside it; give --bundle for each victim that was attacked.
     """
     audit = _optional_key(audit_key, audit_key_file, AUDIT_KEY_VARIABLE)
-    query = _optional_key(key, key_file, "EARSHOT_KEY")
-    path = write_report(
-        folder,
-        bundle,
-        url=url,
-        audit_key=audit,
-        query_key=query,
-        cache=cache,
-        again=again or None,
-        console=Console(),
-    )
+    console, bundles = Console(), tuple(bundle or ())
+    tables = paper_folder(folder)
+    if tables is not None:
+        options = PaperOptions(
+            folder=tables,
+            bundles=bundles,
+            url=url,
+            audit_key=audit,
+            cache=cache,
+            device=device,
+            out=out,
+            markdown=markdown,
+            command=shlex.join(["earshot-attacker", *redact(sys.argv[1:])]),
+        )
+        path = report_paper(options, console)
+    else:
+        demand_options("a single run", {"--out": out, "--markdown": markdown})
+        query = _optional_key(key, key_file, "EARSHOT_KEY")
+        path = write_report(
+            folder,
+            _only(bundles),
+            url=url,
+            audit_key=audit,
+            query_key=query,
+            cache=cache,
+            again=again or None,
+            console=console,
+        )
     if open_:
         webbrowser.open(path.resolve().as_uri())
 
@@ -92,6 +142,15 @@ def write_report(
     show(results, console)
     console.print(f"Report: {path}", highlight=False, soft_wrap=True, markup=False)
     return path
+
+
+def _only(bundles: tuple[Path, ...]) -> Path:
+    if len(bundles) != 1:
+        raise ExperimentError(
+            f"{len(bundles)} bundles are given, and the report of a run needs one. Give the "
+            "`bundle` folder inside the victim's checkpoint folder with --bundle."
+        )
+    return bundles[0]
 
 
 def show(results: "Results", console: Console) -> None:

@@ -33,6 +33,7 @@ class _Card(BaseModel):
     clip_samples: int
     checkpoint: str
     clips_sha256: str
+    manifest: list[dict[str, Any]] = []
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,8 @@ class Bundle:
     """sha256 of the tensors of the victim whose test clips these are."""
     sha256: str
     """sha256 of the clips file."""
+    files: frozenset[str] = frozenset()
+    """sha256 of the audio files that the test clips are from; empty where it is not said."""
 
     @property
     def n_classes(self) -> int:
@@ -102,6 +105,7 @@ def read_bundle(folder: Path) -> Bundle:
         sample_rate_hz=card.sample_rate_hz,
         checkpoint=card.checkpoint,
         sha256=sha256,
+        files=frozenset(str(one["sha256"]) for one in card.manifest if "sha256" in one),
     )
 
 

@@ -60,14 +60,14 @@ def read_run(folder: Path, *, cache: Path = DEFAULT_CACHE) -> RunRecord:
     )
 
 
-def predict_surrogate(folder: Path, clips: np.ndarray) -> np.ndarray:
+def predict_surrogate(folder: Path, clips: np.ndarray, device: str = "cpu") -> np.ndarray:
     """Return the probabilities (N, K) that the surrogate in ``folder`` gives ``clips`` int16.
 
     Raises:
         CheckpointError: the surrogate is missing or was altered.
     """
     model, _ = load_surrogate(folder)
-    return predict(model, from_int16(clips))
+    return predict(model.to(device), from_int16(clips), device=device)
 
 
 def _read_campaign(

@@ -12,7 +12,7 @@ from attacker.lab.tables import coverage_growth, thin
 
 _TICKS = 5
 
-_End = tuple[float, str, str]
+End = tuple[float, str, str]
 """Height at which a line ends, its name, its colour."""
 
 
@@ -32,11 +32,11 @@ def budget_curve(results: Results, colors: dict[str, str]) -> Figure:
 
 
 def _curve_panel(
-    axes: Axes, results: Results, colors: dict[str, str], measure: str, *references: _End
+    axes: Axes, results: Results, colors: dict[str, str], measure: str, *references: End
 ) -> None:
     chance = 1 / len(results.victim.labels)
     axes.axhline(chance, color=MUTED, linewidth=1, linestyle=(0, (1, 2.5)))
-    ends: list[_End] = [(chance, "chance", MUTED), *references]
+    ends: list[End] = [(chance, "chance", MUTED), *references]
     marks: set[int] = set()
     for campaign in results.campaigns:
         if not campaign.marks:
@@ -63,14 +63,14 @@ def _curve_panel(
         axes.xaxis.set_major_locator(MaxNLocator(_TICKS, integer=True))
     axes.grid(axis="x", visible=False)
     axes.set_xlabel("queries (clips labelled by the victim)")
-    _end_labels(axes, [(y, f"{name} {percent(y)}", color) for y, name, color in ends], gap=0.075)
+    end_labels(axes, [(y, f"{name} {percent(y)}", color) for y, name, color in ends], gap=0.075)
 
 
 def _measure(mark: MarkResult, measure: str) -> Estimate:
     return mark.accuracy if measure == "accuracy" else mark.fidelity
 
 
-def _end_labels(axes: Axes, ends: list[_End], gap: float) -> None:
+def end_labels(axes: Axes, ends: list[End], gap: float) -> None:
     """Write each line's name at its right end, pushed apart where they would overlap.
 
     ``gap`` is the least distance of two labels, in the units of the y axis.
@@ -93,7 +93,7 @@ def coverage_curve(
     """Draw the number of labels seen against the number of queries."""
     figure = Figure(figsize=(WIDTH_IN * 0.86, 2.7))
     axes = figure.subplots()
-    ends: list[_End] = []
+    ends: list[End] = []
     longest = 1
     for campaign in campaigns:
         if not campaign.queries:
@@ -121,5 +121,5 @@ def coverage_curve(
     axes.grid(axis="x", visible=False)
     axes.set_xlabel("queries")
     axes.set_ylabel("labels seen")
-    _end_labels(axes, ends, gap=n_classes * 0.1)
+    end_labels(axes, ends, gap=n_classes * 0.1)
     return figure

@@ -1,0 +1,101 @@
+"""The same tables as Markdown, for a document that is kept beside the source."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from attacker.lab.paper import words
+from attacker.lab.paper.findings import PaperResults, RowResult, TableResult
+from attacker.lab.paper.page import commands
+from attacker.lab.paper.spread import Spread
+from attacker.lab.report.words import NBSP
+from attacker.tables.claims import Figure
+from shared.checkpoint import write_atomically
+
+
+def write_markdown(results: PaperResults, path: Path) -> None:
+    """Write the tables of ``results`` to ``path``."""
+    write_atomically(path, render_markdown(results).encode())
+
+
+def render_markdown(results: PaperResults) -> str:
+    """Return the tables of ``results`` with their trends, checks and commands."""
+    parts = [words.headline(results)]
+    parts += [f"**The ruler has leaked: {leak}**" for leak in results.leaks]
+    parts += [f"- {note}" for note in results.warnings]
+    for table in results.tables:
+        parts += _table(table)
+    parts.append("## The laboratory's checks of itself")
+    parts.append(
+        "\n".join(f"- **{one.verdict}**: {one.text}. {one.detail}" for one in results.checks)
+    )
+    parts.append("## Commands")
+    parts.append("```\n" + "\n".join(commands(results)) + "\n```")
+    commits = dict.fromkeys(f"{one.name}: {one.commit or 'unknown'}" for one in results.tables)
+    parts.append("Run at commit: " + "; ".join(commits) + ".")
+    return "\n\n".join(parts).replace(NBSP, " ") + "\n"
+
+
+def _table(table: TableResult) -> list[str]:
+    parts = [
+        f"## {table.reference or table.name}: {table.title}",
+        f"`{table.name}`, profile `{table.profile}`, {len(table.seeds)} seeds; "
+        f"{words.victim_line(table)}. {words.table_line(table)}.",
+    ]
+    if not table.measured:
+        return [*parts, f"Not measured: {table.victim.problem}."]
+    shown = words.shown(table)
+    titles = ["row"]
+    for figure, printed in shown:
+        name = words.NAMES[figure].lower()
+        titles += [f"{name}, paper", f"{name}, here"] if printed else [name]
+    titles += ["fidelity", "queries", "seeds"]
+    lines = [_line(titles), _line(["---"] + ["---:"] * (len(titles) - 1))]
+    told = not words.common_note(table)
+    lines += [_line(_row(row, shown, with_note=told)) for row in table.rows]
+    parts += ["\n".join(lines), *words.table_notes(table), *_curves(table)]
+    if table.decisions:
+        trends = []
+        for one in table.decisions:
+            why = [words.evidence(item, one) for item in one.evidence]
+            why = [one.reason, *why] if one.reason else why
+            trends.append(f"- **{one.verdict}**: {one.text} ({one.figure}). {'; '.join(why)}.")
+        parts.append("\n".join(trends))
+    return parts
+
+
+def _curves(table: TableResult) -> list[str]:
+    """Return the table of accuracy by queries, where a row has several surrogates."""
+    rows = words.curves(table)
+    if not rows:
+        return []
+    marks = words.curve_marks(table)
+    titles = ["accuracy after", *(f"{mark:,}" for mark in marks), "90 % of the victim after"]
+    lines = [_line(titles), _line(["---"] + ["---:"] * (len(titles) - 1))]
+    for row in rows:
+        cells = [_figure(words.at_mark(row, mark), "accuracy") for mark in marks]
+        lines.append(_line([f"{row.label} `{row.id}`", *cells, words.reaches_aim(row, table)]))
+    return ["\n".join(lines)]
+
+
+def _row(row: RowResult, shown: Sequence[tuple[Figure, bool]], *, with_note: bool) -> list[str]:
+    label = [row.label, *(f"`{text}`" for text in row.settings), f"`{row.id}`"]
+    label += [f"*{row.note}*"] if row.note and with_note else []
+    cells = [" ".join(label)]
+    for figure, printed in shown:
+        cells += [words.printed(row, figure)] if printed else []
+        cells.append(_figure(row.figures.get(figure), figure))
+    return [
+        *cells,
+        _figure(row.figures.get("fidelity"), "fidelity"),
+        words.value(row.queries, "volume"),
+        words.seeds(row),
+    ]
+
+
+def _figure(found: Spread | None, figure: Figure) -> str:
+    reach = words.interval(found, figure)
+    return words.value(found, figure) + (f" ({reach})" if reach else "")
+
+
+def _line(cells: list[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"

@@ -1,0 +1,84 @@
+"""`earshot-attacker report` of tables: which folder is meant, what is refused, what is told."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from attacker import __main__ as command_line
+from attacker.commands.report_paper import paper_folder
+from tests.support.paper_cells import World, tiny_world
+
+Call = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
+    """Return a caller of the command line in this process: (exit code, all output)."""
+    for name in ("EARSHOT_KEY", "EARSHOT_AUDIT_KEY", "EARSHOT_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(*arguments: object) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", ["earshot-attacker", *map(str, arguments)])
+        with pytest.raises(SystemExit) as caught:
+            command_line.main()
+        output = capsys.readouterr()
+        return int(caught.value.code or 0), output.out + output.err
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    """A table of which nothing was bought."""
+    return tiny_world(tmp_path_factory.mktemp("tiny"))
+
+
+def test_the_word_paper_means_where_run_puts_tables() -> None:
+    assert paper_folder(Path("paper")) == Path("runs/paper")
+
+
+def test_a_folder_of_tables_is_told_from_a_run(world: World, tmp_path: Path) -> None:
+    assert paper_folder(world.out) == world.out
+    (single,) = world.out.glob("*/tiny-desk")
+    assert paper_folder(single) == single
+    assert paper_folder(tmp_path) is None
+    (tmp_path / "experiment.yaml").write_text("name: a run\n")
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "table.json").write_text("{}")
+    assert paper_folder(tmp_path) is None
+
+
+def test_without_a_bundle_the_tables_are_listed(world: World, call: Call, tmp_path: Path) -> None:
+    page, markdown = tmp_path / "page.html", tmp_path / "tables.md"
+    code, output = call("report", world.out, "--out", page, "--markdown", markdown)
+    assert code == 0
+    name = world.card.checkpoint[:12]
+    assert f"tiny (desk): not measured: give --bundle of victim {name}" in output
+    assert f"Report: {page}" in output
+    assert "earshot-attacker report" in page.read_text()
+    assert "Table 0: A tiny table" in markdown.read_text()
+
+
+def test_the_first_report_asks_for_an_audit_key(world: World, call: Call) -> None:
+    code, output = call("report", world.out, "--bundle", world.victim / "bundle")
+    assert code == 1
+    assert "EARSHOT_AUDIT_KEY" in output
+    assert "Traceback" not in output
+
+
+@pytest.mark.parametrize("option", ["--out", "--markdown"])
+def test_a_single_run_has_no_page_of_tables(call: Call, tmp_path: Path, option: str) -> None:
+    code, output = call("report", tmp_path, "--bundle", tmp_path, option, tmp_path / "x")
+    assert code == 2
+    assert f"{option}: not for a single run" in output
+
+
+@pytest.mark.parametrize("bundles", [0, 2])
+def test_a_single_run_needs_one_bundle(call: Call, tmp_path: Path, bundles: int) -> None:
+    words = [word for _ in range(bundles) for word in ("--bundle", tmp_path)]
+    code, output = call("report", tmp_path, *words)
+    assert code == 2
+    assert f"{bundles} bundles are given" in output
