@@ -18,6 +18,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "resume": ("attacker.commands.run", "resume"),
     "status": ("attacker.commands.status", "status"),
     "report": ("attacker.commands.report", "report"),
+    "filters": ("attacker.commands.filters", "filters"),
     "train-gan": ("attacker.commands.train_gan", "train_gan"),
     "list": ("attacker.commands.list_kinds", "list_kinds"),
     "validate": ("attacker.commands.validate", "validate"),
