@@ -101,7 +101,7 @@ def filters(
 
 
 def show(results: "FilterResults", console: Console) -> None:
-    """Print a row for each layer, and what the widths of the spectra say."""
+    """Print a row for each layer, and what to read in them and what not."""
     from attacker.lab.filters import words
 
     both = results.b is not None
@@ -120,9 +120,9 @@ def show(results: "FilterResults", console: Console) -> None:
             cells += [words.distance(layer.median_distance), words.distance(layer.typical_distance)]
         table.add_row(layer.layer, *cells)
     console.print(table)
-    widths = words.widths(results)
-    if widths is not None:
-        console.print(widths, highlight=False, markup=False)
+    for text in (words.widths(results), words.warning(results)):
+        if text is not None:
+            console.print(text, highlight=False, markup=False)
 
 
 def _reporter(progress: Progress) -> Callable[[str, str, int], Callable[[float], None]]:

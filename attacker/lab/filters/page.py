@@ -18,7 +18,7 @@ from attacker.lab.filters.model import FilterModel
 from attacker.lab.filters.results import FilterResults, LayerResult
 from attacker.lab.report import builder, svg
 from attacker.lab.report.builder import Plate
-from attacker.lab.report.sounds import Sound, make_sound
+from attacker.lab.report.sounds import data_uri, playable_wav, spectrogram_png
 from shared.checkpoint import write_atomically
 
 PAGE_NAME = "filters.html"
@@ -39,7 +39,11 @@ class Heard:
     """One filter's signal, to be seen and heard."""
 
     title: str
-    sound: Sound
+    model: str
+    audio: str
+    """WAV as a ``data:`` URI."""
+    picture: str
+    """Its spectrogram, likewise."""
     start: float
     """Mean activation of the noise that the signal was made of."""
     end: float
@@ -98,7 +102,7 @@ def choose_shown(layer: LayerResult, side: Side) -> tuple[Shown, ...]:
     return tuple(every[round(place)] for place in places)
 
 
-def stand_alone(picture: str) -> str:
+def stand_alone(picture: Markup) -> str:
     """Return an inline SVG of the page as a file of its own, in the colours of paper."""
     css = _STYLE.read_text(encoding="utf-8")
     colors = dict(
@@ -106,10 +110,11 @@ def stand_alone(picture: str) -> str:
         for part in css[css.index("{") + 1 : css.index("}")].split(";")
         if ": #" in part
     )
+    plain = str(picture)  # markup would escape what replaces its parts
     for name, color in colors.items():
-        picture = picture.replace(f"var({name})", color)
+        plain = plain.replace(f"var({name})", color)
     opening = '<svg xmlns="http://www.w3.org/2000/svg" font-family="sans-serif" '
-    return picture.replace("<svg ", opening, 1)
+    return plain.replace("<svg ", opening, 1)
 
 
 def _render(results: FilterResults, views: Sequence[LayerView]) -> str:
@@ -126,6 +131,7 @@ def _render(results: FilterResults, views: Sequence[LayerView]) -> str:
         results=results,
         title=words.title(results),
         findings=words.findings(results),
+        warning=words.warning(results),
         widths=words.widths(results),
         views=views,
         played_s=_PLAYED_S,
@@ -193,10 +199,12 @@ def _hear(layer: str, number: int, side: Side, model: FilterModel, name: str) ->
         title += f" ({model.labels[number]})"
     wave = played(side.signals.wave(number), model.sample_rate_hz)
     return Heard(
-        title,
-        make_sound(wave, model.sample_rate_hz, name, float("nan"), None),
-        float(side.signals.start[number]),
-        float(side.signals.end[number]),
+        title=title,
+        model=name,
+        audio=data_uri("audio/wav", playable_wav(wave, model.sample_rate_hz)),
+        picture=data_uri("image/png", spectrogram_png(wave, range_db=-pictures.FLOOR_DB)),
+        start=float(side.signals.start[number]),
+        end=float(side.signals.end[number]),
     )
 
 

@@ -18,9 +18,11 @@ from attacker.lab.report.svg import INK, MUTED, WIDTH_IN, series
 from attacker.lab.report.words import short
 
 _COLUMNS = 4
-_FLOOR_DB = -40.0
+FLOOR_DB = -36.0
+"""Level at which pictures of these signals end: below it is the noise that was left over."""
 _DPI = 220
 _SMOOTH_BINS = 5
+_TINY = 1e-20
 
 Column = tuple[str, Side, Sequence[int]]
 """A model's name, its filters, and those of them that are drawn, one a row."""
@@ -37,19 +39,21 @@ def spectra_map(columns: Sequence[Column]) -> Figure:
     panels = figure.subplots(1, len(columns), squeeze=False, gridspec_kw={"wspace": 0.1})[0]
     image: Any = None
     for axes, (name, side, numbers) in zip(panels, columns, strict=True):
-        levels = side.spectra.level_db[list(numbers)]
+        levels = np.stack([_smooth_db(side, number) for number in numbers])
         top_khz = side.spectra.sample_rate_hz / 2000
         image = axes.imshow(
             levels,
             aspect="auto",
             interpolation="nearest",
             cmap="magma",
-            vmin=_FLOOR_DB,
+            vmin=FLOOR_DB,
             vmax=0,
             extent=(0, top_khz, len(numbers), 0),
         )
         axes.set_title(short(name, 40), color=INK)
         axes.set_xlabel("frequency, kHz")
+        axes.xaxis.set_major_locator(MaxNLocator(4))
+        axes.xaxis.set_major_formatter("{x:g}")
         axes.grid(visible=False)
         axes.set_yticks([])
     panels[0].set_ylabel("filters, low to high")
@@ -84,11 +88,12 @@ def spectra_grid(
         title = f"{number}"
         if b is not None and pair is not None:
             _line(axes, b, pair.b, series(1), names[1], front=False)
-            title = f"{number} → {pair.b}   {pair.distance:.3f}"
+            title = f"{number} → {pair.b}, d = {pair.distance:.3f}"
         axes.set_title(title, color=INK, fontsize=8.5, pad=4)
-        axes.set_ylim(_FLOOR_DB, 3)
+        axes.set_ylim(FLOOR_DB, 3)
         axes.set_xlim(0, a.spectra.sample_rate_hz / 2000)
-        axes.xaxis.set_major_locator(MaxNLocator(4))
+        axes.xaxis.set_major_locator(MaxNLocator(4, prune="upper"))
+        axes.xaxis.set_major_formatter("{x:g}")
         axes.yaxis.set_major_locator(MaxNLocator(4))
         # A panel above an empty place is the lowest of its column and carries the axis itself.
         lowest = place + _COLUMNS >= len(shown)
@@ -112,17 +117,27 @@ def spectra_grid(
 
 
 def _line(axes: Axes, side: Side, number: int, color: str, label: str, *, front: bool) -> None:
-    """Draw one spectrum above the lowest band, smoothed over 20 Hz."""
+    """Draw one spectrum from half the lowest band's centre on."""
     spectra = side.spectra
     heard = spectra.bins_hz >= lowest_band_hz(spectra.sample_rate_hz) / 2
-    power = 10 ** (spectra.level_db[number] / 10)
-    smooth = np.convolve(power, np.full(_SMOOTH_BINS, 1 / _SMOOTH_BINS), mode="same")[heard]
-    level = 10 * np.log10(smooth / smooth.max())
     axes.plot(
         spectra.bins_hz[heard] / 1000,
-        level,
+        _smooth_db(side, number)[heard],
         color=color,
         linewidth=1.3,
         label=label,
         zorder=3 if front else 2,
     )
+
+
+def _smooth_db(side: Side, number: int) -> np.ndarray:
+    """Return a spectrum (bins,) smoothed over 20 Hz, in dB below its top in the mel bank's range.
+
+    The offset and what lies below the bank may be stronger, and are not what pictures are of.
+    """
+    spectra = side.spectra
+    kernel = np.full(_SMOOTH_BINS, 1 / _SMOOTH_BINS)
+    power = np.maximum(np.convolve(spectra.power[number], kernel, mode="same"), _TINY)
+    heard = power[spectra.bins_hz >= lowest_band_hz(spectra.sample_rate_hz)]
+    levels: np.ndarray = 10 * np.log10(power / heard.max())
+    return levels

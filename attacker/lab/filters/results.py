@@ -77,14 +77,13 @@ class LayerResult(Frozen):
     """Of the pairs."""
     typical_distance: float | None = None
     """Median over all pairs of filters, matched or not."""
-    found_themselves: int | None = None
-    """Filters matched to the one of the same number, where both models are one checkpoint."""
+    same_number: int = 0
+    """Pairs of one number on both sides: the filters that found themselves where A is B, and
+    otherwise, if they are many, a sign that both networks began as the same weights."""
 
     @classmethod
-    def of_pair(
-        cls, layer: str, a: SideResult, b: SideResult, found: Matching, *, same: bool
-    ) -> "LayerResult":
-        """Return a matched layer; ``same`` says that both models are one checkpoint."""
+    def of_pair(cls, layer: str, a: SideResult, b: SideResult, found: Matching) -> "LayerResult":
+        """Return a matched layer."""
         return cls(
             layer=layer,
             a=a,
@@ -92,7 +91,7 @@ class LayerResult(Frozen):
             pairs=found.pairs,
             median_distance=found.median,
             typical_distance=found.typical,
-            found_themselves=sum(pair.a == pair.b for pair in found.pairs) if same else None,
+            same_number=sum(pair.a == pair.b for pair in found.pairs),
         )
 
 
@@ -108,6 +107,11 @@ class FilterResults(Frozen):
     a: ModelFacts
     b: ModelFacts | None
     layers: tuple[LayerResult, ...]
+
+    @property
+    def is_of_itself(self) -> bool:
+        """Whether A and B are one checkpoint, matched with itself."""
+        return self.b is not None and self.a.checkpoint == self.b.checkpoint
 
 
 def write_results(results: FilterResults, sides: dict[str, tuple[Side, ...]], out: Path) -> None:

@@ -15,7 +15,6 @@ from shared.audio import from_int16
 MEL_BANDS = 10
 _WINDOWS_PER_S = 4
 """A window of a quarter of a second resolves 4 Hz at any sample rate."""
-_TINY = 1e-20
 _ROWS = 16
 """Signals whose windows are in memory at a time."""
 
@@ -75,14 +74,6 @@ class Spectra:
         total = self.power.sum(axis=1)
         share: np.ndarray = np.divide(low, total, out=np.ones_like(low), where=total > 0)
         return share
-
-    @property
-    def level_db(self) -> np.ndarray:
-        """(N, bins) power in dB below each signal's strongest bin above the lowest band."""
-        heard = self.power[:, self.bins_hz >= lowest_band_hz(self.sample_rate_hz)]
-        top = np.maximum(heard.max(axis=1, keepdims=True), _TINY)
-        levels: np.ndarray = 10 * np.log10(np.maximum(self.power, _TINY) / top)
-        return levels
 
     @property
     def centroid_hz(self) -> np.ndarray:

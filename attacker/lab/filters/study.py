@@ -122,8 +122,7 @@ class FilterStudy:
         if len(sides) == 1:
             return LayerResult(layer=layer, a=facts[0])
         a, b = facts
-        same = models[0].checkpoint == models[1].checkpoint
-        return LayerResult.of_pair(layer, a, b, match(*sides), same=same)
+        return LayerResult.of_pair(layer, a, b, match(*sides))
 
 
 def _part(tell: Callable[[float], None], numbers: range) -> OnProgress:

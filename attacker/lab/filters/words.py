@@ -8,6 +8,8 @@ from attacker.lab.report.words import NBSP, count, percent
 
 _FIRST, _DEEP = "conv1", "conv4"
 """The layers of the paper's figure 2."""
+_FEW = 4
+"""Pairs below which nothing is read into their numbers."""
 
 
 def names(models: Sequence[str]) -> tuple[str, ...]:
@@ -20,29 +22,46 @@ def names(models: Sequence[str]) -> tuple[str, ...]:
 def title(results: FilterResults) -> str:
     """Return the page's first line."""
     if results.b is None:
-        return f"What the filters of {results.a.name} listen for"
-    return f"What {results.a.name} and {results.b.name} listen for, filter by filter"
+        return f"What the filters of {_whole(results.a.name)} listen for"
+    a, b = _whole(results.a.name), _whole(results.b.name)
+    return f"What the filters of {a} and {b} listen for"
 
 
 def findings(results: FilterResults) -> list[str]:
     """Return a sentence on each layer."""
-    return [f"{layer.layer}: {_finding(layer)}" for layer in results.layers]
+    return [f"{layer.layer}: {_finding(results, layer)}" for layer in results.layers]
 
 
-def _finding(layer: LayerResult) -> str:
-    part = f"{_kept(layer.a)} of {count(layer.a.filters, 'filter')} take part"
-    if layer.b is None:
-        return f"{_kept(layer.a)} of {count(layer.a.filters, 'filter')} are neither silent nor low."
-    if layer.median_distance is None or layer.typical_distance is None:
-        return f"{part}, and there is nothing to match."
-    text = (
-        f"{part}; the median partner is at distance {distance(layer.median_distance)}, any two "
-        f"filters at {distance(layer.typical_distance)}."
+def warning(results: FilterResults) -> str | None:
+    """Return why the matching may say less than it seems to; None where nothing speaks for it."""
+    alike = [layer.layer for layer in results.layers if _began_alike(layer)]
+    if not alike or results.is_of_itself:
+        return None
+    return (
+        f"In {', '.join(alike)} most partners have one number in both models: these networks seem "
+        "to have begun as the same weights, and their likeness may be no more than that. Train one "
+        "of them with another seed."
     )
-    if layer.found_themselves is not None:
-        share = percent(layer.found_themselves / len(layer.pairs))
-        text += f" {share} found themselves."
+
+
+def _finding(results: FilterResults, layer: LayerResult) -> str:
+    part = f"{_kept(layer.a)} of {count(layer.a.filters, 'filter')}"
+    if layer.b is None:
+        return f"{part} are neither silent nor very low."
+    if layer.median_distance is None or layer.typical_distance is None:
+        return f"{part} take part, and there is nothing to match."
+    text = (
+        f"{part} take part; the median partner is at distance {distance(layer.median_distance)}, "
+        f"any two filters at {distance(layer.typical_distance)}."
+    )
+    if results.is_of_itself:
+        text += f" {percent(layer.same_number / len(layer.pairs))} found themselves."
     return text
+
+
+def _began_alike(layer: LayerResult) -> bool:
+    """Whether so many partners have one number that chance cannot be the reason."""
+    return len(layer.pairs) >= _FEW and 2 * layer.same_number > len(layer.pairs)
 
 
 def widths(results: FilterResults) -> str | None:
@@ -115,6 +134,11 @@ def distance(value: float | None) -> str:
 def hertz(value: float | None) -> str:
     """Return a frequency in whole Hz."""
     return "–" if value is None else f"{value:,.0f}{NBSP}Hz"
+
+
+def _whole(name: str) -> str:
+    """Return a name that is not broken at its hyphens."""
+    return name.replace("-", "\N{NON-BREAKING HYPHEN}")
 
 
 def _kept(side: SideResult) -> int:
