@@ -19,6 +19,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "resume": ("attacker.commands.run", "resume"),
     "status": ("attacker.commands.status", "status"),
     "report": ("attacker.commands.report", "report"),
+    "filters": ("attacker.commands.filters", "filters"),
     "train-gan": ("attacker.commands.train_gan", "train_gan"),
     "train-model": ("attacker.commands.train_model", "train_model"),
     "list": ("attacker.commands.list_kinds", "list_kinds"),

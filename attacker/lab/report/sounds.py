@@ -149,21 +149,27 @@ def make_sound(
     wave: np.ndarray, rate_hz: int, origin: str, confidence: float, kept: bool | None
 ) -> Sound:
     """Return the clip ``wave`` (T,) float32 as playable audio and as a picture."""
-    playable, playable_hz = wave, rate_hz
-    if rate_hz < PLAYABLE_HZ:
-        playable, playable_hz = resample(wave, rate_hz, PLAYABLE_HZ), PLAYABLE_HZ
-    audio = to_wav(np.clip(playable, -1, 1), playable_hz)
     return Sound(
         origin=origin,
         confidence=confidence,
         kept=kept,
-        audio=data_uri("audio/wav", audio),
+        audio=data_uri("audio/wav", playable_wav(wave, rate_hz)),
         picture=data_uri("image/png", spectrogram_png(wave)),
     )
 
 
-def spectrogram_png(wave: np.ndarray) -> bytes:
-    """Return a log-magnitude spectrogram of ``wave`` (T,): time to the right, low tones below."""
+def playable_wav(wave: np.ndarray, rate_hz: int) -> bytes:
+    """Return ``wave`` (T,) float32 as a WAV file of a rate that every browser plays."""
+    if rate_hz < PLAYABLE_HZ:
+        wave, rate_hz = resample(wave, rate_hz, PLAYABLE_HZ), PLAYABLE_HZ
+    return to_wav(np.clip(wave, -1, 1), rate_hz)
+
+
+def spectrogram_png(wave: np.ndarray, *, range_db: float = _RANGE_DB) -> bytes:
+    """Return a log-magnitude spectrogram of ``wave`` (T,): time to the right, low tones below.
+
+    What lies more than ``range_db`` below the strongest tone is black.
+    """
     samples = torch.from_numpy(np.ascontiguousarray(wave, dtype=np.float32))
     window = min(_WINDOW_SAMPLES, len(samples))
     hop = max(1, len(samples) // 200)
@@ -173,7 +179,7 @@ def spectrogram_png(wave: np.ndarray) -> bytes:
     level = 20 * torch.log10(bins.abs() + 1e-6).numpy()
     out = io.BytesIO()
     top = max(float(level.max()), -60.0)  # so that silence is dark instead of amplified noise
-    imsave(out, level, cmap="magma", origin="lower", vmin=top - _RANGE_DB, vmax=top, format="png")
+    imsave(out, level, cmap="magma", origin="lower", vmin=top - range_db, vmax=top, format="png")
     return out.getvalue()
 
 
