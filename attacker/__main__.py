@@ -19,6 +19,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "status": ("attacker.commands.status", "status"),
     "report": ("attacker.commands.report", "report"),
     "train-gan": ("attacker.commands.train_gan", "train_gan"),
+    "vision": ("attacker.commands.vision", "vision"),
     "list": ("attacker.commands.list_kinds", "list_kinds"),
     "validate": ("attacker.commands.validate", "validate"),
 }
