@@ -1,9 +1,9 @@
 """One surrogate: given its first layers, taught the victim's answers, and scored."""
 
+import shutil
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,7 +18,6 @@ from shared.config import Frozen
 from shared.corpora import Progress
 from shared.networks import WideResNet, copy_first_layers
 from shared.seeding import derive
-from shared.training_state import STATE_NAME
 
 
 class CellRow(Frozen):
@@ -124,14 +123,14 @@ def fill(bench: Bench, cell: Cell, progress: Progress) -> CellRow:
     row = CellRow(
         cell=cell,
         layers=layers,
-        **_score(bench, network),
+        **score(bench, network),
         training_images=len(bench.transfer_set),
         train_loss=epochs[-1].train_loss,
         duration_s=sum(epoch.duration_s for epoch in epochs),
         inputs_sha256=bench.inputs_sha256(cell),
     )
     write_atomically(path, (row.model_dump_json(indent=2) + "\n").encode())
-    (state / STATE_NAME).unlink(missing_ok=True)
+    shutil.rmtree(state, ignore_errors=True)
     return row
 
 
@@ -150,7 +149,8 @@ def start_surrogate(bench: Bench, cell: Cell) -> tuple[WideResNet, tuple[str, ..
     return network, copy_first_layers(network, tensors, cell.first_layers)
 
 
-def _score(bench: Bench, network: WideResNet) -> dict[str, Any]:
+def score(bench: Bench, network: WideResNet) -> dict[str, float]:
+    """Return accuracy, fidelity and divergence of ``network`` on the victim's test images."""
     task = bench.victim_task
     answers = predict(network, task.images.pixels[task.test], device=bench.device)
     labels = answers.argmax(1)

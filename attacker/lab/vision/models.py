@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,6 @@ from shared.corpora import Progress
 from shared.metrics import bootstrap
 from shared.networks import WideResNet
 from shared.seeding import derive
-from shared.training_state import STATE_NAME
 
 KIND = "image_model"
 
@@ -102,7 +102,7 @@ def learn_task(
     card = {"kind": KIND, "row": figures, "labels": list(task.images.names)}
     card |= {"inputs_sha256": inputs_sha256, **_facts(task, experiment)}
     checkpoint_id = checkpoint.save(folder, network.state_dict(), card)
-    (folder / "state" / STATE_NAME).unlink(missing_ok=True)
+    shutil.rmtree(folder / "state", ignore_errors=True)
     return TaskModel(network, ModelRow(checkpoint=checkpoint_id, **figures))
 
 
@@ -117,7 +117,7 @@ def recipe_facts(experiment: VisionExperiment) -> dict[str, Any]:
         "seed": experiment.seed,
         "test_share": experiment.test_share,
         "network": experiment.network.model_dump(mode="json"),
-        "recipe": experiment.recipe.facts(),
+        "recipe": experiment.recipe.model_dump(mode="json"),
     }
 
 

@@ -23,7 +23,6 @@ from shared.config import dump_yaml
 PAGE_NAME = "report.html"
 _HERE = Path(__file__).parent
 _STYLE_SHEET = Path(report.__file__).parent / "report.css"
-_TASKS = {"victim": "the victim's own layers", "proxy": "layers of the proxy's task"}
 
 
 def write_page(
@@ -52,7 +51,7 @@ def write_page(
         headline=words.headline(results),
         notes=words.notes(results),
         curve=curve,
-        tasks=_TASKS,
+        tasks=words.TASKS,
         colors={c.source: f"series-{i}" for i, c in enumerate(results.curves)},
         experiment_yaml=dump_yaml(experiment),
         card=card_rows(card),
@@ -69,7 +68,11 @@ def layer_curve(results: VisionResults) -> Figure:
     victim: Estimate = results.victim.accuracy
     left.axhspan(victim.low, victim.high, color=svg.INK, alpha=0.07, linewidth=0)
     left.axhline(
-        victim.value, color=svg.INK, linewidth=1.1, linestyle=(0, (5, 3)), label="the victim itself"
+        victim.value,
+        color=svg.INK,
+        linewidth=1.1,
+        linestyle=(0, (5, 3)),
+        label="the victim's accuracy",
     )
     for axes, figure_of in ((left, "accuracy"), (right, "fidelity")):
         _panel(axes, results, figure_of)
@@ -98,7 +101,7 @@ def _panel(axes: Axes, results: VisionResults, figure_of: str) -> None:
             color=color,
             markeredgecolor=svg.SURFACE,
             markeredgewidth=1.2,
-            label=_TASKS[curve.source],
+            label=f"layers of {words.TASKS[curve.source]}",
         )
     axes.axhline(
         1 / results.victim.classes,
@@ -118,7 +121,7 @@ def _panel(axes: Axes, results: VisionResults, figure_of: str) -> None:
 
 def _describe(results: VisionResults) -> str:
     lines = [
-        f"with {_TASKS[curve.source]}, accuracy is "
+        f"with layers of {words.TASKS[curve.source]}, accuracy is "
         + ", ".join(f"{percent(p.accuracy.value)} at k = {p.first_layers}" for p in curve.points)
         for curve in results.curves
     ]

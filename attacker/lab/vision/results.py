@@ -15,6 +15,7 @@ from shared.config import Frozen
 
 _T_95 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
 """Student's t at 97.5 % for 1 to 9 degrees of freedom."""
+_NO_SPREAD = 1e-9
 
 
 class Mean(Frozen):
@@ -44,12 +45,16 @@ class Mean(Frozen):
 
     @property
     def verdict(self) -> Verdict:
-        """Whether it lies above or below zero, as far as its interval decides that."""
-        if self.low is not None and self.low > 0:
+        """Whether it lies above or below zero, as far as its interval decides that.
+
+        Seeds that agree to the last image, as those of a small test split may, show no spread to
+        judge by, and so decide nothing.
+        """
+        if self.low is None or self.high is None or self.high - self.low < _NO_SPREAD:
+            return "undecided"
+        if self.low > 0:
             return "above"
-        if self.high is not None and self.high < 0:
-            return "below"
-        return "undecided"
+        return "below" if self.high < 0 else "undecided"
 
 
 class Point(Frozen):
@@ -58,6 +63,7 @@ class Point(Frozen):
     first_layers: int
     accuracy: Mean
     fidelity: Mean
+    kl_nats: Mean
     gain: Mean | None
     """Accuracy over that of the k before on the curve, paired by seed; None at k = 0."""
     from_nothing: Mean | None
@@ -77,6 +83,7 @@ class Contrast(Frozen):
     first_layers: int
     accuracy: Mean
     """Accuracy with the proxy's layers minus accuracy with the victim's."""
+    fidelity: Mean
 
 
 class VisionResults(Frozen):
@@ -122,9 +129,13 @@ def summarise(
             first_layers=k,
             accuracy=Mean.of_shares(accuracy),
             fidelity=Mean.of_shares(column(source, k, "fidelity")),
+            kl_nats=Mean.of(column(source, k, "kl_nats")),
             gain=None if before is None else _over(accuracy, column(source, before, "accuracy")),
             from_nothing=None if k == 0 else _over(accuracy, column(source, 0, "accuracy")),
         )
+
+    def against(k: int, figure: str) -> Mean:
+        return _over(column("proxy", k, figure), column("victim", k, figure))
 
     steps = list(zip(experiment.first_layers, (None, *experiment.first_layers), strict=False))
     both = {"victim", "proxy"} <= set(experiment.sources)
@@ -139,8 +150,7 @@ def summarise(
         ),
         contrasts=tuple(
             Contrast(
-                first_layers=k,
-                accuracy=_over(column("proxy", k, "accuracy"), column("victim", k, "accuracy")),
+                first_layers=k, accuracy=against(k, "accuracy"), fidelity=against(k, "fidelity")
             )
             for k in experiment.first_layers[1:]
             if both

@@ -21,7 +21,9 @@ from shared.config import Frozen
 from shared.seeding import derive, numpy_stream
 from shared.training_state import STATE_NAME, TrainingError, read_state, write_state
 
-_MOVE_NO_WEIGHT = {"save_every"}
+SAVE_EVERY_S = 60.0
+"""Least time between two saved states: a kill loses as much, and at most one epoch more. Saving
+after each epoch would cost a small network more than its training."""
 
 
 class SgdRecipe(Frozen):
@@ -43,8 +45,6 @@ class SgdRecipe(Frozen):
     drop_factor: float = Field(default=0.2, gt=0, le=1)
     precision: Literal["fp32", "bf16"] = "fp32"
     """``bf16`` computes in bfloat16 what autocast allows, and keeps float32 weights."""
-    save_every: int = Field(default=1, ge=1)
-    """Epochs between two saved states; a killed training loses at most so many."""
 
     @model_validator(mode="after")
     def _drops_happen(self) -> Self:
@@ -60,10 +60,6 @@ class SgdRecipe(Frozen):
         """Return the learning rate of ``epoch``, the first of which is 1."""
         drops = sum(epoch > drop for drop in self.drop_after_epochs)
         return self.learning_rate * self.drop_factor**drops
-
-    def facts(self) -> dict[str, Any]:
-        """Return all of it that a trained weight depends on, as JSON data."""
-        return self.model_dump(mode="json", exclude=_MOVE_NO_WEIGHT)
 
 
 @dataclass(frozen=True)
@@ -102,8 +98,9 @@ def train(
 ) -> tuple[SgdEpoch, ...]:
     """Train ``model`` in place for all epochs of ``recipe``; the last epoch's weights stay.
 
-    The state is saved in ``folder``, and one that is found there is continued: a killed training
-    ends with the very weights of one that was not, on the same device and thread count.
+    The state is saved in ``folder`` now and then, and one that is found there is continued: a
+    killed training ends with the very weights of one that was not, on the same device and thread
+    count. Whoever keeps the weights may delete the folder.
 
     Raises:
         TrainingError: there are too few images, the loss is no longer finite, or the saved state
@@ -114,10 +111,12 @@ def train(
     loop = _Loop(model.to(device), images, recipe, seed, torch.device(device))
     path = folder / STATE_NAME
     loop.resume(path)
+    saved_at_s = time.monotonic()
     while len(loop.epochs) < recipe.epochs:
         epoch = loop.run_epoch()
-        if epoch.number % recipe.save_every == 0 or epoch.number == recipe.epochs:
+        if time.monotonic() - saved_at_s >= SAVE_EVERY_S:
             loop.save(path)
+            saved_at_s = time.monotonic()
         if on_epoch is not None:
             on_epoch(epoch)
     model.eval()
@@ -225,7 +224,7 @@ class _Loop:
 
     def _identity(self) -> dict[str, Any]:
         shapes = {name: list(value.shape) for name, value in self.model.state_dict().items()}
-        recipe, images = self.recipe.facts(), len(self.pixels)
+        recipe, images = self.recipe.model_dump(mode="json"), len(self.pixels)
         return {"shapes": shapes, "recipe": recipe, "seed": self.seed, "images": images}
 
 

@@ -7,6 +7,8 @@ from attacker.lab.results import Verdict
 from attacker.lab.vision.results import Mean, VisionResults
 
 ONE_SEED = "one seed"
+TASKS = {"victim": "the victim itself", "proxy": "the proxy's task"}
+"""Where first layers come from, as figures and tables say it."""
 
 
 @dataclass(frozen=True)
