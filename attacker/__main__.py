@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "filters": ("attacker.commands.filters", "filters"),
     "train-gan": ("attacker.commands.train_gan", "train_gan"),
     "train-model": ("attacker.commands.train_model", "train_model"),
+    "vision": ("attacker.commands.vision", "vision"),
     "list": ("attacker.commands.list_kinds", "list_kinds"),
     "validate": ("attacker.commands.validate", "validate"),
 }

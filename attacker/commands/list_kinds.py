@@ -29,7 +29,7 @@ def tables() -> dict[str, dict[str, type[Frozen]]]:
     from attacker.samplers import SAMPLERS
     from attacker.sources import SOURCES
     from shared.corpora import CorpusSpec
-    from shared.networks import NETWORKS
+    from shared.networks import IMAGE_NETWORKS, NETWORKS
 
     corpora = {s.model_fields["kind"].default: s for s in get_args(get_args(CorpusSpec)[0])}
     return {
@@ -37,6 +37,7 @@ def tables() -> dict[str, dict[str, type[Frozen]]]:
         "samplers": dict(SAMPLERS),
         "corpora": corpora,
         "networks": dict(NETWORKS),
+        "image networks": dict(IMAGE_NETWORKS),
     }
 
 

@@ -1,4 +1,4 @@
-"""What every speaker-identification network offers."""
+"""What every network offers: layers that have names, so that the first of them can be copied."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 
-class SpeakerNetwork(nn.Module, ABC):
-    """Maps clips (B, T), float32 in [-1, 1], to logits (B, K).
+class LayeredNetwork(nn.Module):
+    """A network whose layers are named.
 
     ``LAYERS`` names the layers from the input to the head, each a direct child module: the k of
     "the victim's first k layers" counts them.
@@ -32,13 +32,17 @@ class SpeakerNetwork(nn.Module, ABC):
             self.get_submodule(name).eval()
         return self
 
+
+class SpeakerNetwork(LayeredNetwork, ABC):
+    """Maps clips (B, T), float32 in [-1, 1], to logits (B, K)."""
+
     @abstractmethod
     def embed(self, clips: torch.Tensor) -> torch.Tensor:
         """Return the speaker embeddings (B, E) of ``clips`` (B, T)."""
 
 
 def copy_first_layers(
-    target: SpeakerNetwork, tensors: Mapping[str, torch.Tensor], count: int
+    target: LayeredNetwork, tensors: Mapping[str, torch.Tensor], count: int
 ) -> tuple[str, ...]:
     """Start ``target`` from the first ``count`` layers of another checkpoint's ``tensors``.
 
@@ -59,7 +63,7 @@ def copy_first_layers(
     if wrong:
         raise ValueError(
             f"cannot copy the first {count} layers: {', '.join(wrong)} differ in shape or are "
-            "missing. Use the same filters, embedding and number of speakers, or fewer layers."
+            "missing. Use a network of the same kind, sizes and number of classes, or fewer layers."
         )
     with torch.no_grad():
         for key in wanted:
