@@ -9,7 +9,6 @@ hangs, or the model fails on everything, every waiter is told and ``alive`` turn
 
 import asyncio
 import contextlib
-import os
 import threading
 import time
 import traceback
@@ -23,6 +22,7 @@ import numpy as np
 import structlog
 
 from victim_service.errors import Refusal
+from victim_service.turns import give_way
 from victim_service.waiting import Array, Job, Pace, Slice, tell_all
 
 _log = structlog.get_logger("victim")
@@ -31,7 +31,6 @@ Predict = Callable[[Array], Array]
 """(B, T) clips to (B, K) probabilities."""
 
 _SLICE_CLIPS = 8
-_NICE = 5
 _SHORTEST_RETRY_S, _LONGEST_RETRY_S = 1.0, 10.0
 _STOP_S = 4.0
 _NEVER = float("inf")
@@ -214,7 +213,7 @@ class Batcher:
         return job
 
     def _work(self, number: int) -> None:
-        _give_way()
+        give_way()
         try:
             while batch := self._take(number):
                 self._run(batch)
@@ -354,9 +353,3 @@ class Batcher:
             await asyncio.sleep(min(0.5, self._stall_s / 4))
             if not self.alive:
                 self._fail_waiters()
-
-
-def _give_way() -> None:
-    """Let the event loop go first where both want a processor: only Linux has nice threads."""
-    with contextlib.suppress(AttributeError, OSError):
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)

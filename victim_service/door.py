@@ -5,7 +5,8 @@ subclass of its protocol overrides the places named below and nothing else. It w
 uvicorn 0.54.0 (``uvicorn/protocols/http/httptools_impl.py``), and test_door.py fails when the names
 that it relies on move.
 
-* ``connection_made``: a connection too many is answered with a problem document, not plain text.
+* ``connection_made``: a connection too many is answered with a problem document, not plain text;
+  the head of an answer leaves together with its body.
 * ``data_received``, ``on_message_begin``, ``on_headers_complete``, ``on_message_complete``: a
   deadline and a size for the head of a request; uvicorn has neither.
 * ``on_response_complete``: a deadline for the rest of a body whose request was answered early.
@@ -22,6 +23,7 @@ from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from victim_service.api.problems import problem_response
+from victim_service.cork import Cork
 from victim_service.errors import Refusal
 
 ABORT_FACTOR = 2
@@ -63,7 +65,7 @@ class _Door(HttpToolsProtocol):
         self._write_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)  # type: ignore[arg-type]
+        super().connection_made(Cork(transport, self.loop))  # type: ignore[arg-type]
         if len(self.connections) > self.limits.connections:
             if len(self.connections) > ABORT_FACTOR * self.limits.connections:
                 self.transport.abort()

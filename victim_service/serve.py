@@ -27,6 +27,7 @@ from victim_service.plan_book import PlanBook
 from victim_service.plans import load_plans
 from victim_service.prepare import prepare
 from victim_service.settings import Settings
+from victim_service.turns import go_first
 
 _BACKLOG = 1024
 _KEEP_ALIVE_S = 30
@@ -101,6 +102,7 @@ def run(settings: Settings, parts: Parts, sock: socket.socket, ready: Callable[[
     # The model's threads take the interpreter's lock between any two layers, and wait as long as
     # this for an event loop that is busy refusing.
     sys.setswitchinterval(_SWITCH_S)
+    go_first()
     _allow_files(ABORT_FACTOR * settings.max_connections + _SPARE_FILES)
     limits = DoorLimits(
         connections=settings.max_connections,

@@ -22,6 +22,7 @@ import structlog
 from victim_service.errors import Refusal, StartError
 from victim_service.ledger import sqlite_schema
 from victim_service.ledger.patience import unreachable
+from victim_service.turns import go_first
 
 _log = structlog.get_logger("victim")
 
@@ -143,6 +144,7 @@ class Writer:
             self._database = None
 
     def _run(self) -> None:
+        go_first()  # all that it does is waited for
         while True:
             group, last = self._next_group()
             group = [work for work in group if not work.future.done()]
