@@ -8,6 +8,11 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from attacker.lab.vision.control import Control
+from attacker.lab.vision.experiment import load_vision
+from attacker.lab.vision.images import open_images
 from tests.support.forked import start_attacker
 from tests.support.images import PROXY_SHAPES, VICTIM_SHAPES, write_shapes
 
@@ -17,9 +22,9 @@ image_side_px: 8
 network: {depth: 10, width: 1}
 recipe: {epochs: 4, batch_size: 8, drop_after_epochs: [3]}
 first_layers: [0, 1, 4]
-seeds: [0, 1]
+seeds: [0]
 """
-CELLS = 2 * (1 + 2 * 2)
+CELLS = 1 + 2 * 2
 
 
 def start(folder: Path, out: str) -> BaseProcess:
@@ -52,23 +57,31 @@ def untimed(rows: dict[str, tuple[int, bytes]]) -> dict[str, Any]:
     return {name: {**row, "duration_s": None} for name, row in plain.items()}
 
 
+def calm_run(folder: Path) -> dict[str, tuple[int, bytes]]:
+    """The rows of the same control, which nobody kills, made in this process."""
+    sets = (open_images(folder / name, 8, folder / "cache") for name in ("victim", "proxy"))
+    control = Control(load_vision(folder / "killed.yaml"), *sets, folder / "calm")
+    control.carry_out(lambda *_: None, ["vision"])
+    return files(folder / "calm")
+
+
+@pytest.mark.timeout(600)
 def test_a_killed_control_goes_on_and_ends_the_same(tmp_path: Path) -> None:
     write_shapes(tmp_path / "victim", VICTIM_SHAPES, 5)
     write_shapes(tmp_path / "proxy", PROXY_SHAPES, 5, seed=1)
     (tmp_path / "killed.yaml").write_text(FILE)
-    kept: dict[str, tuple[int, bytes]] = {}
-    for rows in (1, 4):
-        found = kill_after(start(tmp_path, "killed"), tmp_path / "killed", rows)
+    out, kept = tmp_path / "killed", {}
+    for rows in (1, 2):
+        found = kill_after(start(tmp_path, "killed"), out, rows)
         assert rows <= len(found) < CELLS
         assert kept.items() <= found.items()
         kept = found
-    assert not (tmp_path / "killed" / "results.json").exists()
-    for out in ("killed", "calm"):
-        process = start(tmp_path, out)
-        process.join(200)
-        assert process.exitcode == 0, (tmp_path / "log").read_text()
-    ended, calm = files(tmp_path / "killed"), files(tmp_path / "calm")
+    assert not (out / "results.json").exists()
+    process = start(tmp_path, "killed")
+    process.join(200)
+    assert process.exitcode == 0, (tmp_path / "log").read_text()
+    ended = files(out)
     assert kept.items() <= ended.items()  # not one byte or time of them changed
     assert len(ended) == CELLS
-    assert untimed(ended) == untimed(calm)
-    assert (tmp_path / "killed" / "report.html").is_file()
+    assert untimed(ended) == untimed(calm_run(tmp_path))
+    assert (out / "report.html").is_file()
