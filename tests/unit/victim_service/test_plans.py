@@ -63,10 +63,10 @@ def test_a_wrong_plan_is_refused_and_the_message_names_the_key(fields, message):
 @pytest.mark.parametrize(
     ("defence", "message"),
     [
-        ({"kind": "magic"}, "defences.0: unknown kind 'magic'; valid kinds: rounding. Write one"),
-        ({"decimals": 2}, "defences.0: unknown kind None; valid kinds: rounding"),
-        ({"kind": ["rounding"]}, "valid kinds: rounding"),
-        ("rounding", "valid kinds: rounding"),
+        ({"kind": "magic"}, "defences.0: unknown kind 'magic'; valid kinds: .*rounding. Write one"),
+        ({"decimals": 2}, "defences.0: unknown kind None; valid kinds: .*rounding"),
+        ({"kind": ["rounding"]}, "valid kinds: .*rounding"),
+        ("rounding", "valid kinds: .*rounding"),
         ({"kind": "rounding"}, "defences.0: rounding: decimals: this key is missing"),
         ({"kind": "rounding", "decimals": 9}, "defences.0: rounding: decimals: .*less than or"),
         ({"kind": "rounding", "decimals": 2, "places": 1}, "rounding: places: unknown key"),
