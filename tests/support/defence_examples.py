@@ -34,8 +34,8 @@ EXAMPLES: dict[str, tuple[DefenceSpec, ...]] = {
     "noise": (
         NoiseSpec(scale=0.1),
         NoiseSpec(distribution="uniform", scale=0.3, epsilon=0.2),
-        NoiseSpec(distribution="uniform", on="logits", scale=2.0, preserve_argmax=True),
-        NoiseSpec(on="logits", scale=1.5, epsilon=0.5, preserve_argmax=True),
+        NoiseSpec(distribution="uniform", added_to="logits", scale=2.0, preserve_argmax=True),
+        NoiseSpec(added_to="logits", scale=1.5, epsilon=0.5, preserve_argmax=True),
         NoiseSpec(distribution="dirichlet", scale=0.3),
         NoiseSpec(distribution="dirichlet", scale=0.7, epsilon=1.0, preserve_argmax=True),
     ),

@@ -18,6 +18,8 @@ _LOG_FLOOR = 1e-6
 _GOLDEN = (5**0.5 - 1) / 2
 _SECTIONS = 48
 """Enough to place the top label to 1e-10."""
+_BLOCK_ROWS = 16
+"""With all that is kept of them, 16 rows of 1,251 labels stay in a processor's cache."""
 
 
 class ModelGuardWSpec(DefenceSpec):
@@ -65,23 +67,36 @@ class ModelGuardW(Defence):
     def change(self, probabilities: Probabilities, context: DefenceContext) -> Probabilities:
         """Return the least telling rows."""
         del context
-        return released(least_telling(exact(probabilities), self.epsilon, self.margin))
+        rows = exact(probabilities)
+        blocks = [
+            least_telling(rows[first : first + _BLOCK_ROWS], self.epsilon, self.margin)
+            for first in range(0, len(rows), _BLOCK_ROWS)
+        ]
+        return released(np.concatenate(blocks))
 
 
 def least_telling(rows: Rows, epsilon: float, margin: float) -> Rows:
     """Return the rows q (B, K) that minimise sum_k q_k log(p_k + 1e-6) for each p of ``rows``.
 
     q is on the simplex, within an L1 distance of ``epsilon`` of p, and its entry at the first
-    largest one of p is above all others by ``margin``.
+    largest one of p is above all others by ``margin``. The least over the level of that entry is
+    searched by golden sections: how little can be told is a convex function of it.
     """
     order = np.argsort(-rows, axis=1, kind="stable")
-    filling = _Filling(np.take_along_axis(rows, order, axis=1), epsilon / 2, margin)
+    descending = np.take_along_axis(rows, order, axis=1)
+    filling = _Filling(descending, np.log(descending + _LOG_FLOOR), epsilon / 2, margin)
     low, high = filling.levels()
+    lower, upper = high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)
+    at_lower, at_upper = filling.cost(lower), filling.cost(upper)
     for _ in range(_SECTIONS):
-        reach = _GOLDEN * (high - low)
-        lower, upper = high - reach, low + reach
-        down = filling.cost(lower) <= filling.cost(upper)
+        down = at_lower <= at_upper
         low, high = np.where(down, low, lower), np.where(down, upper, high)
+        kept, at_kept = np.where(down, lower, upper), np.where(down, at_lower, at_upper)
+        reach = _GOLDEN * (high - low)
+        fresh = np.where(down, high - reach, low + reach)
+        at_fresh = filling.cost(fresh)
+        lower, upper = np.where(down, fresh, kept), np.where(down, kept, fresh)
+        at_lower, at_upper = np.where(down, at_fresh, at_kept), np.where(down, at_kept, at_fresh)
     best = np.empty_like(rows)
     np.put_along_axis(best, order, filling.fill((low + high) / 2), axis=1)
     return best
@@ -89,9 +104,11 @@ def least_telling(rows: Rows, epsilon: float, margin: float) -> Rows:
 
 @dataclass(frozen=True)
 class _Filling:
-    """Rows (B, K) in descending order, the mass that may be moved, and the lead of the first."""
+    """Rows (B, K) in descending order, what a unit of each entry tells (B, K), the mass that may be
+    moved, and the lead of the first entry."""
 
     rows: Rows
+    costs: Rows
     movable: float
     margin: float
 
@@ -110,7 +127,7 @@ class _Filling:
 
     def cost(self, level: Rows) -> Rows:
         """Return (B, 1) what the best rows with the first entry at ``level`` (B, 1) still tell."""
-        told: Rows = (self.fill(level) * np.log(self.rows + _LOG_FLOOR)).sum(axis=1, keepdims=True)
+        told: Rows = (self.fill(level) * self.costs).sum(axis=1, keepdims=True)
         return told
 
     def fill(self, level: Rows) -> Rows:

@@ -19,7 +19,7 @@ class NoiseSpec(DefenceSpec):
 
     kind: Literal["noise"] = "noise"
     distribution: Literal["gaussian", "uniform", "dirichlet"] = "gaussian"
-    on: Literal["probabilities", "logits"] = "probabilities"
+    added_to: Literal["probabilities", "logits"] = "probabilities"
     scale: float = Field(gt=0, le=10)
     """gaussian: standard deviation; uniform: half the width; dirichlet: the standard deviation of
     an entry p is scale x sqrt(p (1 - p)), and its mean p."""
@@ -32,10 +32,10 @@ class NoiseSpec(DefenceSpec):
     def _possible(self) -> Self:
         if self.distribution != "dirichlet":
             return self
-        if self.on == "logits":
+        if self.added_to == "logits":
             raise ValueError(
-                "dirichlet draws probabilities, not logits. Set `on: probabilities`, or draw "
-                "gaussian noise"
+                "dirichlet draws probabilities, not logits. Set `added_to: probabilities`, or "
+                "draw gaussian noise"
             )
         if self.scale > _MOST_DIRICHLET:
             raise ValueError(
@@ -78,14 +78,15 @@ class Noise(Defence):
     def _noisy(self, rows: Rows, context: DefenceContext) -> Rows:
         drawn = np.stack([self._draw(row, context.rng(n)) for n, row in enumerate(rows)])
         if self.spec.distribution == "dirichlet":
-            noisy: Rows = drawn / drawn.sum(axis=1, keepdims=True)
-            return noisy
-        if self.spec.on == "probabilities":
+            drawn /= drawn.sum(axis=1, keepdims=True)
+            return drawn
+        if self.spec.added_to == "probabilities":
             return project(rows + drawn)
         with np.errstate(divide="ignore"):  # what the model rules out stays ruled out
             logits = np.log(rows) + drawn
         powers: Rows = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return powers / powers.sum(axis=1, keepdims=True)
+        powers /= powers.sum(axis=1, keepdims=True)
+        return powers
 
     def _draw(self, row: Rows, rng: np.random.Generator) -> Rows:
         scale = self.spec.scale

@@ -69,4 +69,5 @@ def bend(rows: Rows, beta: float, gamma: float) -> Rows:
     guarded = np.clip(rows, _GUARD, 1 - _GUARD)
     logits = np.log(guarded) - np.log1p(-guarded)
     bent: Rows = np.maximum(rows - beta * (1 / (1 + np.exp(-gamma * logits)) - 0.5), 0)
-    return bent / bent.sum(axis=1, keepdims=True)
+    bent /= bent.sum(axis=1, keepdims=True)
+    return bent

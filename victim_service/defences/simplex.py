@@ -24,7 +24,8 @@ def project(rows: Rows) -> Rows:
     """
     descending = -np.sort(-rows, axis=1)
     surplus = (np.cumsum(descending, axis=1) - 1) / np.arange(1, rows.shape[1] + 1)
-    return np.maximum(rows - surplus.max(axis=1, keepdims=True), 0)
+    nearest: Rows = np.maximum(rows - surplus.max(axis=1, keepdims=True), 0)
+    return nearest
 
 
 def l1_distances(rows: Rows, others: Rows) -> Rows:

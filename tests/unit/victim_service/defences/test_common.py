@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import yaml
 
 from shared.config import validate
 from tests.support.defence_examples import EXAMPLES
@@ -63,7 +64,7 @@ def test_rows_stay_on_the_simplex_and_keep_what_is_promised(spec, classes):
 @every_spec
 @pytest.mark.parametrize("classes", CLASSES)
 def test_a_batch_is_its_clips_alone_bit_for_bit(spec, classes):
-    rows = rows_of(classes, seed=1, each=1)
+    rows = rows_of(classes, seed=1, each=3)  # more than a block of those that work in blocks
     clips = clips_for(rows)
     together = defend(rows, clips, (spec,), ASKED)
     alone = [defend(rows[n : n + 1], clips[n : n + 1], (spec,), ASKED) for n in range(len(rows))]
@@ -110,6 +111,8 @@ def test_a_spec_is_read_as_it_is_written(spec):
     for mode in ("json", "python"):
         document = spec.model_dump(mode=mode)
         assert validate(document, type(spec), origin="p") == spec
+    for field in type(spec).model_fields:
+        assert yaml.safe_load(field) == field  # unlike `on`, which YAML reads as true
 
 
 @every_spec
