@@ -61,7 +61,7 @@ def test_beta_of_two_over_k_moves_rows_of_k_labels_alike_and_flips_none(classes)
     rows = sharp(classes)
     found = answers(rows, beta=2 / classes, gamma=0.2, preserve_argmax=False)
     np.testing.assert_array_equal(found.argmax(axis=1), rows.argmax(axis=1))
-    assert 0.6 < np.abs(found - rows).sum(axis=1).mean() < 1.0
+    assert 0.8 < np.abs(found - rows).sum(axis=1).mean() < 0.92
 
 
 def test_a_distance_target_is_met():
