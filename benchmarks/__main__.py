@@ -14,7 +14,7 @@ from benchmarks.support import report
 from benchmarks.support.processes import ROOT, stop_on_sigterm
 from benchmarks.support.report import FOLDER, Figure
 
-NAMES = ("http_path", "wire", "ledger", "peers", "overload", "step")
+NAMES = ("http_path", "wire", "step", "ledger", "defences", "peers", "overload")
 
 
 def main() -> int:

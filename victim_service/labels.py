@@ -9,6 +9,7 @@ import numpy.typing as npt
 from shared.audio import to_npy
 from shared.contract import JSON_MEDIA_TYPE, NPY_MEDIA_TYPE, LabelMode
 from victim_service.defences.rounding import round_rows
+from victim_service.defences.temperature import temper
 from victim_service.plans import Plan
 
 Probabilities = npt.NDArray[np.float32]
@@ -54,24 +55,6 @@ def keep_largest(probabilities: Probabilities, count: int) -> Probabilities:
     kept = np.argsort(-probabilities, axis=1, kind="stable")[:, :count]
     shown = np.zeros_like(probabilities)
     np.put_along_axis(shown, kept, np.take_along_axis(probabilities, kept, axis=1), axis=1)
-    return shown
-
-
-def temper(probabilities: Probabilities, temperature: float) -> Probabilities:
-    """Return rows (B, K) proportional to p^(1/T): what softmax(logits / T) gives.
-
-    Reference: Hinton, Vinyals and Dean, "Distilling the Knowledge in a Neural Network", eq. 1.
-    """
-    if temperature == 1:
-        return probabilities
-    top = probabilities.argmax(axis=1)[:, np.newaxis]
-    largest = np.take_along_axis(probabilities, top, axis=1)
-    powers = (probabilities / largest.astype(np.float64)) ** (1 / temperature)
-    shown: Probabilities = (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
-    # Flattened, two labels may come out equal: the one that was ahead stays ahead, by one ulp.
-    equal = shown.argmax(axis=1)[:, np.newaxis] != top
-    nudged = np.nextafter(shown.max(axis=1, keepdims=True), np.float32(2))
-    np.put_along_axis(shown, top, np.where(equal, nudged, np.take_along_axis(shown, top, 1)), 1)
     return shown
 
 

@@ -8,7 +8,8 @@ from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from shared.config import ConfigError, Frozen, load_yaml, validate
 from shared.contract import LabelMode
-from victim_service.defences import AnyDefenceSpec
+from victim_service.defences import AnyDefenceSpec, DefenceSpec, check_chain, check_release
+from victim_service.defences.base import Form
 from victim_service.errors import StartError
 from victim_service.ledger.base import (
     GLOBAL_SUBJECT,
@@ -24,6 +25,15 @@ RESERVED = ("audit", "admin")
 """Scopes stand in the place of a plan in keys and entries, so that no plan may be named so."""
 _MODE_FIELDS = {"top_k": "top_k", "rounded": "decimals", "temperature": "temperature"}
 """The label modes that have a field of their own."""
+_MODE_NEEDS: dict[LabelMode, Form] = {
+    "soft": "label",
+    "hard": "label",
+    "rounded": "top",
+    "top_k": "coarse",
+    "temperature": "soft",
+}
+"""The least that rows must tell after the defences: a mode that shows more would show what is
+invented."""
 
 
 class Plan(Frozen):
@@ -61,6 +71,12 @@ class Plan(Frozen):
             raise ValueError("keys of that scope bear this name. Rename the plan")
         return name
 
+    @field_validator("defences")
+    @classmethod
+    def _sensible(cls, chain: tuple[DefenceSpec, ...]) -> tuple[DefenceSpec, ...]:
+        check_chain(chain)
+        return chain
+
     @model_validator(mode="after")
     def _whole(self) -> Self:
         for mode, name in _MODE_FIELDS.items():
@@ -68,6 +84,7 @@ class Plan(Frozen):
                 raise ValueError(f"{name} goes with label_mode {mode}. Set both, or neither")
         if (self.rate_per_s is None) != (self.burst is None):
             raise ValueError("rate_per_s and burst go together. Set both, or neither")
+        check_release(self.defences, self.label_mode, _MODE_NEEDS[self.label_mode])
         return self
 
     def policies(self, key: KeyRecord, global_budget: int | None) -> tuple[Policy, ...]:

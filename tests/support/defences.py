@@ -1,23 +1,25 @@
 """Defences for tests: one that draws noise, and ones that are broken."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
 from victim_service.defences.base import Defence, DefenceContext, DefenceSpec, Probabilities
 
 
-class NoiseSpec(DefenceSpec):
+class MixtureSpec(DefenceSpec):
     """Mixes each row with one that is drawn for it."""
 
-    kind: Literal["noise"] = "noise"
+    draws: ClassVar[bool] = True
+
+    kind: Literal["mixture"] = "mixture"
     share: float = 0.5
 
-    def build(self) -> "Noise":
-        return Noise(self.share)
+    def build(self) -> "Mixture":
+        return Mixture(self.share)
 
 
-class Noise(Defence):
+class Mixture(Defence):
     def __init__(self, share: float) -> None:
         self.share = share
 
@@ -75,7 +77,7 @@ class Broken(Defence):
 
 
 TEST_DEFENCES: dict[str, type[DefenceSpec]] = {
-    "noise": NoiseSpec,
+    "mixture": MixtureSpec,
     "stateful": StatefulSpec,
     "broken": BrokenSpec,
 }

@@ -16,10 +16,29 @@ from victim_service.defences.base import (
     Probabilities,
     clip_digests,
 )
+from victim_service.defences.chain import check_chain, check_release
+from victim_service.defences.confidence_buckets import ConfidenceBucketsSpec
+from victim_service.defences.deceptive_labels import DeceptiveLabelsSpec
+from victim_service.defences.label_only import LabelOnlySpec
+from victim_service.defences.modelguard_s import ModelGuardSSpec
+from victim_service.defences.modelguard_w import ModelGuardWSpec
+from victim_service.defences.noise import NoiseSpec
+from victim_service.defences.reverse_sigmoid import ReverseSigmoidSpec
 from victim_service.defences.rounding import RoundingSpec
+from victim_service.defences.temperature import TemperatureSpec
+from victim_service.defences.top_k import TopKSpec
 
 DEFENCES: dict[str, type[DefenceSpec]] = {
-    "rounding": RoundingSpec,  # the trivial one
+    "confidence_buckets": ConfidenceBucketsSpec,
+    "deceptive_labels": DeceptiveLabelsSpec,
+    "label_only": LabelOnlySpec,
+    "modelguard_s": ModelGuardSSpec,
+    "modelguard_w": ModelGuardWSpec,
+    "noise": NoiseSpec,
+    "reverse_sigmoid": ReverseSigmoidSpec,
+    "rounding": RoundingSpec,
+    "temperature": TemperatureSpec,
+    "top_k": TopKSpec,
 }
 
 
@@ -65,6 +84,8 @@ __all__ = [
     "Defence",
     "DefenceContext",
     "DefenceSpec",
+    "check_chain",
+    "check_release",
     "clip_digests",
     "defend",
 ]

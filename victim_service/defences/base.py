@@ -9,7 +9,7 @@ import hashlib
 import hmac
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import final
+from typing import ClassVar, Literal, final
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,9 @@ from pydantic import ConfigDict
 from shared.config import Frozen
 
 Probabilities = npt.NDArray[np.float32]
+Form = Literal["soft", "coarse", "top", "confidence", "label"]
+"""What rows tell, from most to least: every probability as it is; every probability, shortened;
+those of the leading labels; the leading label and how sure the model is; the leading label."""
 _OFF_SIMPLEX = 1e-5
 
 
@@ -40,11 +43,33 @@ class DefenceContext:
 
 
 class DefenceSpec(Frozen, ABC):
-    """Base of the specs: ``kind``, the fields of an idea, and how it is built."""
+    """Base of the specs: ``kind``, the fields of an idea, what it promises, and how it is built."""
 
     model_config = ConfigDict(strict=True)
 
+    needs: ClassVar[Form] = "soft"
+    """The least that rows must tell when they come in."""
+    gives: ClassVar[Form] = "soft"
+    """The most that they tell when they leave."""
+    repeats: ClassVar[bool] = False
+    """Whether two of the kind in one chain do what one cannot."""
+    draws: ClassVar[bool] = False
+    """Whether two clips with the same probabilities, or two accounts, may get different rows."""
+
     kind: str
+
+    @property
+    def argmax_kept(self) -> bool:
+        """Whether the most probable label is never another; ties go to the smaller label."""
+        return False
+
+    @property
+    def l1_bound(self) -> float | None:
+        """L1 distance that a row is moved by at most, in (0, 2]; None where there is no bound.
+
+        It holds up to what float32 rounds off.
+        """
+        return None
 
     @abstractmethod
     def build(self) -> "Defence":

@@ -1,19 +1,27 @@
 """`rounding`: probabilities with a few decimals, rows that still sum to 1."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from victim_service.defences.base import Defence, DefenceContext, DefenceSpec, Probabilities
+from victim_service.defences.base import Defence, DefenceContext, DefenceSpec, Form, Probabilities
 
 
 class RoundingSpec(DefenceSpec):
     """Rounds each row to ``decimals`` decimals."""
 
+    needs: ClassVar[Form] = "top"
+    gives: ClassVar[Form] = "coarse"
+
     kind: Literal["rounding"] = "rounding"
     decimals: int = Field(ge=1, le=6)
+
+    @property
+    def argmax_kept(self) -> bool:
+        """Always."""
+        return True
 
     def build(self) -> "Rounding":
         """Return the defence."""

@@ -349,6 +349,21 @@ def test_a_new_plan_can_be_sold_at_once(tmp_path):
         ({"label_mode": "soft", "rate_per_s": 5e-324, "burst": 5}, "rate_per_s"),
         ({"label_mode": "soft", "name": "silver"}, "name"),
         ({"label_mode": "soft", "name": 7}, "name"),
+        (
+            {
+                "label_mode": "soft",
+                "defences": [{"kind": "label_only"}, {"kind": "noise", "scale": 1}],
+            },
+            "defences: noise needs exact probabilities, and label_only before it leaves no more",
+        ),
+        (
+            {"label_mode": "top_k", "top_k": 3, "defences": [{"kind": "label_only"}]},
+            "Take another label mode, or leave label_only out",
+        ),
+        (
+            {"label_mode": "soft", "defences": [{"kind": "modelguard_w", "epsilon": 3}]},
+            "defences.0: modelguard_w: epsilon: Input should be less than or equal to 2",
+        ),
     ],
 )
 def test_a_wrong_plan_is_refused_with_the_reason_and_changes_nothing(tmp_path, document, named):

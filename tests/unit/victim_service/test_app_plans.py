@@ -14,7 +14,7 @@ import pytest
 from shared.audio import from_npy
 from shared.contract import AccountStatus, ClassifyAnswer
 from tests.support.apps import CARD, PLANS, SAMPLES, Shop, loudness_model, open_shop
-from tests.support.defences import TEST_DEFENCES, BrokenSpec, NoiseSpec, StatefulSpec
+from tests.support.defences import TEST_DEFENCES, BrokenSpec, MixtureSpec, StatefulSpec
 from tests.support.victims import make_clips, make_victim
 from victim_service import defences
 from victim_service.model import Predictor
@@ -180,10 +180,10 @@ def test_the_account_tells_all_to_those_who_ask(ledger_url):
 
 
 def test_a_replay_after_a_change_gives_the_first_answer_byte_for_byte(ledger_url):
-    noisy = SOFT.model_copy(update={"defences": (NoiseSpec(),)})
+    noisy = SOFT.model_copy(update={"defences": (MixtureSpec(),)})
     changes = [
         SOFT.model_copy(update={"label_mode": "hard"}),
-        SOFT.model_copy(update={"defences": (NoiseSpec(share=0.9),)}),
+        SOFT.model_copy(update={"defences": (MixtureSpec(share=0.9),)}),
         SOFT.model_copy(update={"label_mode": "rounded", "decimals": 1}),
     ]
 
@@ -305,7 +305,7 @@ def test_a_stochastic_defence_answers_alike_alone_batched_restarted_and_replicat
     tmp_path, ledger_url
 ):
     checkpoint = make_victim(tmp_path / "victim", clip_samples=SAMPLES)
-    noisy = SOFT.model_copy(update={"defences": (NoiseSpec(),), "budget": 1000})
+    noisy = SOFT.model_copy(update={"defences": (MixtureSpec(),), "budget": 1000})
     clips, given = make_clips(12, SAMPLES, seed=5), {}
 
     async def buy(shop: Shop, key: str, sizes: list[int]) -> np.ndarray:
@@ -350,7 +350,7 @@ def test_an_audit_key_sees_the_undefended_model(ledger_url):
         shown = rows(await shop.send(await shop.key(scope="audit"), clips))
         np.testing.assert_allclose(shown, loudness_model(quantised(clips)), atol=1e-6)
 
-    play(ledger_url, story, plans=named(SOFT.model_copy(update={"defences": (NoiseSpec(),)})))
+    play(ledger_url, story, plans=named(SOFT.model_copy(update={"defences": (MixtureSpec(),)})))
 
 
 def test_a_broken_defence_charges_nothing(ledger_url):

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from shared.audio import from_npy
 from shared.contract import JSON_MEDIA_TYPE, NPY_MEDIA_TYPE, ClassifyAnswer, LabelMode
 from tests.support.rows import probability_rows
-from victim_service.labels import encode, release, temper
+from victim_service.defences.temperature import temper
+from victim_service.labels import encode, release
 from victim_service.plans import Plan
 
 NAMES = ["ann", "bob", "cid", "dee"]

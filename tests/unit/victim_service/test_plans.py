@@ -63,10 +63,13 @@ def test_a_wrong_plan_is_refused_and_the_message_names_the_key(fields, message):
 @pytest.mark.parametrize(
     ("defence", "message"),
     [
-        ({"kind": "magic"}, "defences.0: unknown kind 'magic'; valid kinds: rounding. Write one"),
-        ({"decimals": 2}, "defences.0: unknown kind None; valid kinds: rounding"),
-        ({"kind": ["rounding"]}, "valid kinds: rounding"),
-        ("rounding", "valid kinds: rounding"),
+        (
+            {"kind": "magic"},
+            "defences.0: unknown kind 'magic'; valid kinds: .*rounding.* Write one",
+        ),
+        ({"decimals": 2}, "defences.0: unknown kind None; valid kinds: .*rounding"),
+        ({"kind": ["rounding"]}, "valid kinds: .*rounding"),
+        ("rounding", "valid kinds: .*rounding"),
         ({"kind": "rounding"}, "defences.0: rounding: decimals: this key is missing"),
         ({"kind": "rounding", "decimals": 9}, "defences.0: rounding: decimals: .*less than or"),
         ({"kind": "rounding", "decimals": 2, "places": 1}, "rounding: places: unknown key"),
@@ -80,11 +83,11 @@ def test_a_wrong_defence_is_refused_and_the_message_says_what_is_valid(defence, 
 def test_a_plan_reads_back_what_it_writes():
     for before in (
         *load_plans(PACKAGE / "plans").values(),
-        plan(defences=[{"kind": "rounding", "decimals": 3}, {"kind": "rounding", "decimals": 1}]),
+        plan(defences=[{"kind": "top_k", "k": 3}, {"kind": "rounding", "decimals": 1}]),
     ):
         assert read_plan(before.model_dump_json(), "p") == before
         assert validate(yaml.safe_load(dump_yaml(before)), Plan, origin="p") == before
-    assert [spec.decimals for spec in before.defences] == [3, 1]
+    assert [spec.kind for spec in before.defences] == ["top_k", "rounding"]
 
 
 def test_policies_count_key_account_and_all_and_limit_what_is_limited():

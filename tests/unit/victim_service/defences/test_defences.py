@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.audio import decode_clips, to_int16, to_npy, to_wav
-from tests.support.defences import BrokenSpec, NoiseSpec, StatefulSpec
+from tests.support.defences import BrokenSpec, MixtureSpec, StatefulSpec
 from tests.support.rows import probability_rows
 from tests.support.victims import make_clips
 from victim_service.defences import (
@@ -25,7 +25,7 @@ from victim_service.defences.rounding import RoundingSpec
 CLIPS = make_clips(8, 64)
 ROWS = np.random.default_rng(0).dirichlet(np.ones(5), 8).astype(np.float32)
 ASKED = Asked(b"s" * 32, "alice", "c" * 64, "soft", 1)
-EVERY = [RoundingSpec(decimals=2), NoiseSpec()]
+EVERY = [RoundingSpec(decimals=2), MixtureSpec()]
 
 
 def test_the_table_names_each_kind_by_its_spec():
@@ -72,15 +72,15 @@ def test_a_batch_is_defended_as_its_clips_alone_and_in_any_order(spec):
     ids=lambda change: next(iter(change)),
 )
 def test_draws_depend_on_who_asks_under_what(change):
-    first = defend(ROWS, CLIPS, (NoiseSpec(),), ASKED)
-    np.testing.assert_array_equal(first, defend(ROWS, CLIPS, (NoiseSpec(),), replace(ASKED)))
-    other = defend(ROWS, CLIPS, (NoiseSpec(),), replace(ASKED, **change))
+    first = defend(ROWS, CLIPS, (MixtureSpec(),), ASKED)
+    np.testing.assert_array_equal(first, defend(ROWS, CLIPS, (MixtureSpec(),), replace(ASKED)))
+    other = defend(ROWS, CLIPS, (MixtureSpec(),), replace(ASKED, **change))
     assert (first != other).any(axis=1).all()
 
 
 def test_draws_depend_on_the_clip_and_on_the_place_in_the_chain():
     same_rows = np.tile(ROWS[:1], (8, 1))
-    assert len(np.unique(defend(same_rows, CLIPS, (NoiseSpec(),), ASKED), axis=0)) == 8
+    assert len(np.unique(defend(same_rows, CLIPS, (MixtureSpec(),), ASKED), axis=0)) == 8
     digests = clip_digests(CLIPS)
     first, second = (ASKED.context(name, digests) for name in ("0:noise", "1:noise"))
     assert first.rng(0).integers(2**62) == first.rng(0).integers(2**62)
@@ -112,7 +112,7 @@ def test_a_defence_sees_the_state_of_the_account():
 
 
 def test_a_chain_is_applied_in_order():
-    chain = (NoiseSpec(), RoundingSpec(decimals=1))
+    chain = (MixtureSpec(), RoundingSpec(decimals=1))
     tenths = defend(ROWS, CLIPS, chain, ASKED) * 10
     np.testing.assert_allclose(tenths, np.rint(tenths), atol=1e-5)
     other = defend(ROWS, CLIPS, chain[::-1], ASKED) * 10

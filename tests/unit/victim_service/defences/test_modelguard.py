@@ -1,0 +1,132 @@
+"""ModelGuard-W against a solver of linear programmes, and the lists of ModelGuard-S."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.optimize import linprog
+
+from tests.support.rows import KINDS, make_row, probability_rows
+from victim_service.defences.modelguard_s import quantise
+from victim_service.defences.modelguard_w import least_telling
+from victim_service.defences.simplex import exact
+
+
+def solved(row: np.ndarray, epsilon: float, margin: float) -> float:
+    """The least that linprog finds, over q and the moduli t of q - p."""
+    classes, top = len(row), int(row.argmax())
+    eye, zero = np.eye(classes), np.zeros((1, classes))
+    lead = np.delete(eye - eye[top], top, axis=0)
+    found = linprog(
+        np.concatenate([np.log(row + 1e-6), np.zeros(classes)]),
+        A_ub=np.block(
+            [
+                [eye, -eye],
+                [-eye, -eye],
+                [zero, np.ones((1, classes))],
+                [lead, np.zeros_like(lead)],
+            ]
+        ),
+        b_ub=np.concatenate([row, -row, [epsilon], np.full(classes - 1, -margin)]),
+        A_eq=np.concatenate([np.ones((1, classes)), zero], axis=1),
+        b_eq=[1],
+        bounds=(0, None),
+        method="highs",
+    )
+    assert found.status == 0, found.message
+    return float(found.fun)
+
+
+def told(answer: np.ndarray, row: np.ndarray) -> float:
+    return float((answer * np.log(row + 1e-6)).sum())
+
+
+@pytest.mark.parametrize("classes", [2, 3, 4, 10, 60])
+@pytest.mark.parametrize("epsilon", [0.02, 0.5, 1.0, 1.6, 2.0])
+@pytest.mark.parametrize("margin", [1e-4, 0.01])
+def test_the_greedy_filling_is_as_good_as_the_solver(classes, epsilon, margin):
+    rng = np.random.default_rng(classes)
+    rows = np.stack([make_row(kind, classes, rng) for kind in KINDS for _ in range(3)])
+    for row, answer in zip(rows, least_telling(rows, epsilon, margin), strict=True):
+        assert answer.min() >= 0
+        assert answer.sum() == pytest.approx(1, abs=1e-9)
+        assert np.abs(answer - row).sum() <= epsilon + 1e-9
+        others = np.delete(answer, row.argmax())
+        assert answer[row.argmax()] >= others.max() + margin - 1e-9
+        assert told(answer, row) <= solved(row, epsilon, margin) + 2e-6
+
+
+def test_a_row_where_the_top_label_has_to_rise():
+    """What is taken from the second label cannot all go to the third: it would lead."""
+    row = np.array([[0.4, 0.39, 0.21]])
+    answer = least_telling(row, 2.0, 1e-4)[0]
+    np.testing.assert_allclose(answer, [0.50005, 0, 0.49995], atol=1e-6)
+    assert told(answer, row[0]) == pytest.approx(solved(row[0], 2.0, 1e-4), abs=1e-6)
+
+
+def test_a_row_by_hand():
+    # All of epsilon / 2 goes from the likeliest label to the least likely one.
+    answer = least_telling(np.array([[0.7, 0.2, 0.06, 0.04]]), 0.4, 1e-4)[0]
+    np.testing.assert_allclose(answer, [0.5, 0.2, 0.06, 0.24], atol=1e-8)
+
+
+@pytest.mark.parametrize("classes", [250, 1251])
+def test_no_small_move_within_the_bounds_tells_less(classes):
+    """What a solver would take long for: no pair of labels can trade and gain."""
+    rng = np.random.default_rng(0)
+    rows = np.stack([make_row(kind, classes, rng) for kind in ("sharp", "flat", "tiny")])
+    step = 1e-5
+    for row, answer in zip(rows, least_telling(rows, 0.8, 1e-4), strict=True):
+        best = told(answer, row)
+        for giver in np.argsort(-row)[:20]:
+            for taker in np.argsort(row)[:20]:
+                trial = answer.copy()
+                trial[giver] -= step
+                trial[taker] += step
+                others = np.delete(trial, row.argmax())
+                allowed = (
+                    trial.min() >= 0
+                    and np.abs(trial - row).sum() <= 0.8
+                    and trial[row.argmax()] >= others.max() + 1e-4
+                )
+                assert not allowed or told(trial, row) >= best - 1e-9
+
+
+@given(rows=probability_rows(most_classes=300), epsilon=st.sampled_from([0.01, 0.3, 1.0, 1.9]))
+@settings(max_examples=60, deadline=None)
+def test_every_quantised_row_is_near_and_in_the_list(rows: np.ndarray, epsilon: float) -> None:
+    wide = exact(rows)
+    answers = quantise(wide, epsilon)
+    assert np.abs(answers - wide).sum(axis=1).max() <= epsilon + 1e-9
+    for row, answer in zip(wide, answers, strict=True):
+        others = np.delete(answer, row.argmax())
+        powers = np.log(others[others > 0]) / np.log(1 - epsilon / 2)
+        assert np.abs(powers - np.rint(powers)).max(initial=0) < 1e-6
+        assert answer.sum() == pytest.approx(1, abs=1e-9)
+        assert answer[row.argmax()] >= others.max() - 1e-12
+
+
+def test_lists_are_short_for_a_sure_model_and_longer_where_epsilon_is_small():
+    rng = np.random.default_rng(0)
+    rows = 0.2 * rng.dirichlet(np.full(20, 0.1), 3000)
+    rows[:, 0] += 0.8
+    lengths = [len(np.unique(quantise(rows, epsilon), axis=0)) for epsilon in (1.0, 0.3, 0.05)]
+    assert lengths[0] <= 8
+    assert lengths[0] < lengths[1] < lengths[2]
+
+
+def test_quantised_rows_by_hand():
+    # Powers of 1/2. The mean of what is withheld is 0.133, of which 1/8 is told.
+    rows = np.array([[0.6, 0.2, 0.15, 0.05], [0.25, 0.25, 0.25, 0.25]])
+    np.testing.assert_allclose(quantise(rows, 1.0), [[0.625, 0.125, 0.125, 0.125], [0.25] * 4])
+    # Powers of 0.9: with one label told the distance is 0.285, with two 0.265, with all 0.073.
+    second, last = 0.9**12, 0.9**22  # 0.282 and 0.098
+    answer = quantise(np.array([[0.3, 0.3, 0.3, 0.1]]), 0.2)
+    np.testing.assert_allclose(answer, [[1 - 2 * second - last, second, second, last]])
+
+
+def test_who_asked_before_changes_no_answer():
+    rng = np.random.default_rng(0)
+    rows = rng.dirichlet(np.full(30, 0.1), 200)
+    order = rng.permutation(200)
+    np.testing.assert_array_equal(quantise(rows, 0.7)[order], quantise(rows[order], 0.7))
