@@ -94,8 +94,7 @@ class Stack:
     def __init__(self, folder: Path) -> None:
         self.name = f"earshot-test-{os.getpid()}"
         self.runs = folder / "runs"
-        self.runs.mkdir()
-        self.runs.chmod(0o777)  # the containers' user is not the one who tests
+        self.runs.mkdir(mode=0o755)  # the containers' user is not the one who tests
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = int(free.getsockname()[1])
         self._words = [*find_compose(), "-p", self.name]
@@ -131,7 +130,7 @@ class Stack:
         return code, said + errors
 
     def containers(self, service: str) -> list[str]:
-        """Names of the running containers of a service."""
+        """Names of the containers of a service, whether they run or have ended."""
         label = "label=com.docker.compose"
         words = ["docker", "ps", "--all", "--format", "{{.Names}}"]
         words += ["--filter", f"{label}.project={self.name}"]
@@ -179,10 +178,30 @@ class Stack:
         networks = self._inspect(self.container(service))["NetworkSettings"]["Networks"]
         return [network["IPAddress"] for network in networks.values()]
 
-    def own_address(self) -> str:
-        """An address of this machine that is not loopback: the engine's bridge."""
-        found = json.loads(self.call(["docker", "network", "inspect", f"{self.name}_store"]))
-        return str(found[0]["IPAM"]["Config"][0]["Gateway"])
+    def gateways(self) -> list[str]:
+        """Addresses that this machine may have in the engine's networks."""
+        names = [f"{self.name}_store", f"{self.name}_api", "bridge"]
+        found = json.loads(self.call(["docker", "network", "inspect", *names]))
+        return [str(network["IPAM"]["Config"][0]["Gateway"]) for network in found]
+
+    def hardening(self, container: str) -> dict[str, Any]:
+        """What the engine holds a container to."""
+        host = self._inspect(container)["HostConfig"]
+        return {
+            "read_only": host["ReadonlyRootfs"],
+            "memory": host["Memory"],
+            "dropped": host["CapDrop"],
+            "added": sorted(host["CapAdd"] or []),
+            "security": host["SecurityOpt"],
+            "published": [b["HostIp"] for p in (host["PortBindings"] or {}).values() for b in p],
+        }
+
+    def mounts(self, container: str) -> dict[str, tuple[str, bool]]:
+        """Where a container sees which volume or folder, and whether it may write there."""
+        return {
+            mount["Destination"]: (mount.get("Name") or mount["Source"], mount["RW"])
+            for mount in self._inspect(container)["Mounts"]
+        }
 
     def look_around(self, service: str, places: list[str]) -> dict[str, Any]:
         """What a process in a container of ``service`` can reach, read and do."""

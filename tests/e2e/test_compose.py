@@ -7,6 +7,7 @@ and removed here. ``EARSHOT_RUNS`` points into a temporary folder.
 """
 
 import json
+import os
 import shutil
 import socket
 import time
@@ -16,7 +17,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.e2e.compose import README_COMMANDS, Stack, missing_engine
+from tests.e2e.compose import README_COMMANDS, ROOT, Stack, missing_engine
 
 pytestmark = [
     pytest.mark.compose,
@@ -25,6 +26,7 @@ pytestmark = [
 ]
 BUDGET, QUERIES = 2400, 400
 """Of the attacker's key, and of one run of the experiment."""
+REDIS_CAPABILITIES = ["CHOWN", "DAC_OVERRIDE", "SETGID", "SETUID"]
 
 
 @pytest.fixture(scope="module")
@@ -62,8 +64,9 @@ def test_from_nothing_to_a_report(done: Stack) -> None:
 
 def test_the_port_is_published_on_loopback_only(done: Stack) -> None:
     assert httpx.get(f"http://127.0.0.1:{done.port}/readyz", timeout=5).status_code == 200
-    with pytest.raises(OSError), socket.create_connection((done.own_address(), done.port), 3):
-        pass
+    for address in done.gateways():
+        with pytest.raises(OSError), socket.create_connection((address, done.port), 3):
+            pass
 
 
 def test_the_attacker_reaches_the_api_and_nothing_else(done: Stack) -> None:
@@ -71,7 +74,10 @@ def test_the_attacker_reaches_the_api_and_nothing_else(done: Stack) -> None:
     redis, victim = done.addresses("redis"), done.addresses("victim")
     gone = {f"{address}:6379" for address in redis} | {"redis:6379", "203.0.113.1:80"}
     gone |= {f"{address}:6379" for address in victim}
-    seen = done.look_around("attacker", ["victim:8765", *sorted(gone)])
+    with socket.create_server(("0.0.0.0", 0)) as listening:  # noqa: S104 - what must stay hidden
+        port = listening.getsockname()[1]
+        gone |= {f"{address}:{port}" for address in done.gateways()}
+        seen = done.look_around("attacker", ["victim:8765", *sorted(gone)])
     assert seen["reached"] == ["victim:8765"]
     assert seen["folders"] == {
         "/data": False,
@@ -84,6 +90,44 @@ def test_the_attacker_reaches_the_api_and_nothing_else(done: Stack) -> None:
     assert seen["writable_root"] is False
     assert seen["capabilities"] == "0000000000000000"
     assert seen["proxy"] == ["README"]  # no corpus was named
+
+
+def test_the_attacker_is_given_its_own_folders_and_its_key(done: Stack) -> None:
+    """All of its mounts: nothing of victim or lab can come in under another name."""
+    volume = f"{done.name}_"
+    assert done.mounts(done.container("attacker")) == {
+        "/runs": (str(done.runs), True),
+        "/cache": (f"{volume}attacker-cache", True),
+        "/hand-over": (f"{volume}attacker-hand-over", False),
+        "/proxy": (str(ROOT / "docker" / "no-corpus"), False),
+    }
+
+
+@pytest.mark.parametrize("service", ["prepare", "redis", "victim", "attacker", "lab"])
+def test_every_container_is_held_to_its_place(done: Stack, service: str) -> None:
+    held = done.hardening(done.container(service))
+    root = {"prepare": ["CHOWN", "DAC_OVERRIDE", "FOWNER"], "redis": REDIS_CAPABILITIES}
+    assert held["read_only"]
+    assert held["memory"] > 0
+    assert held["dropped"] == ["ALL"]
+    assert held["added"] == root.get(service, [])
+    assert held["security"] == ["no-new-privileges:true"]
+    assert set(held["published"]) <= {"127.0.0.1"}
+
+
+def test_another_user_may_be_named(done: Stack, tmp_path: Path) -> None:
+    """Its files belong to whoever began it, on volumes that were another one's before."""
+    runs = tmp_path / "runs"
+    runs.mkdir()
+    os.chown(runs, 1234, 1234)
+    other = {"EARSHOT_UID": "1234", "EARSHOT_GID": "1234", "EARSHOT_RUNS": str(runs)}
+    done.compose("up", "-d", **other)
+    try:
+        assert (done.wait("attacker"), done.wait("lab")) == (0, 0), done.logs("attacker")
+        assert (runs / "campaign" / "report.html").stat().st_uid == 1234
+    finally:
+        done.compose("up", "-d")
+        assert (done.wait("attacker"), done.wait("lab")) == (0, 0)
 
 
 def test_neither_image_has_the_other_side_or_what_builds(done: Stack) -> None:
@@ -178,7 +222,17 @@ def test_a_missing_corpus_folder_is_named(done: Stack) -> None:
     )
     assert code == 1
     assert "/corpus" in said
+    assert "EARSHOT_CORPUS" in said
     assert "Traceback" not in said
+
+
+def test_a_corpus_folder_that_is_not_there_is_refused_and_not_made(
+    stack: Stack, tmp_path: Path
+) -> None:
+    missing = tmp_path / "nowhere"
+    said = stack.fails("up", "-d", "victim", EARSHOT_CORPUS=str(missing))
+    assert str(missing) in said
+    assert not missing.exists()
 
 
 def test_a_redis_that_is_not_there_is_named(done: Stack) -> None:
@@ -192,7 +246,8 @@ def test_a_redis_that_is_not_there_is_named(done: Stack) -> None:
 def test_a_port_that_is_taken_is_told_by_the_engine(stack: Stack) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         said = stack.fails("up", "-d", "victim", EARSHOT_PORT=str(taken.getsockname()[1]))
-    assert "address already in use" in said
+    # The second one is what it says where another container holds the port.
+    assert "address already in use" in said or "port is already allocated" in said
 
 
 @pytest.mark.skipif(bool(shutil.which("nvidia-smi")), reason="says what happens without a GPU")

@@ -17,6 +17,7 @@ import typer
 
 from shared.config import load_yaml
 from shared.contract import Scope
+from shared.corpora import CorpusError
 from shared.runtime import tune_process
 from victim_service import keys as api_keys
 from victim_service.commands.common import (
@@ -67,6 +68,12 @@ def start(
         str,
         typer.Option(envvar="VICTIM_CORPUS_ROOT", help="Folder of a corpus that lies in one."),
     ] = "",
+    corpus_hint: Annotated[
+        str,
+        typer.Option(
+            envvar="VICTIM_CORPUS_HINT", hidden=True, help="Said where the corpus is of no use."
+        ),
+    ] = "",
     plan: Annotated[
         str, typer.Option(envvar="VICTIM_ATTACKER_PLAN", help="Plan of the attacker's key.")
     ] = "demo",
@@ -87,7 +94,10 @@ def start(
     if observe:
         wanted.append(_Wanted(Path(observe) / ADMIN_KEY, "observers", "admin"))
     with _one_at_a_time(data):
-        _train_once(recipe, corpus_root, checkpoint, data / "cache")
+        try:
+            _train_once(recipe, corpus_root, checkpoint, data / "cache")
+        except CorpusError as error:
+            raise CorpusError(f"{error} {corpus_hint}".rstrip()) from error
         with_ledger(
             settings,
             lambda store: _hand_over(store, settings, wanted),
