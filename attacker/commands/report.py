@@ -15,7 +15,6 @@ from attacker.commands.options import (
     DEFAULT_CACHE,
     DEFAULT_URL,
     Cache,
-    Device,
     Key,
     KeyFile,
     Url,
@@ -40,6 +39,9 @@ BundleOption = Annotated[
         help="Evaluation bundle: `bundle` in the victim's checkpoint folder. Once for each victim "
         "of the tables."
     ),
+]
+DeviceOption = Annotated[
+    str, typer.Option(help="Where surrogates of tables are scored: auto, cpu, cuda or cuda:0.")
 ]
 PageOption = Annotated[
     Path | None,
@@ -70,7 +72,7 @@ def report(
     key: Key = "",
     key_file: KeyFile = None,
     cache: Cache = DEFAULT_CACHE,
-    device: Device = "auto",
+    device: DeviceOption = "auto",
     out: PageOption = None,
     markdown: MarkdownOption = None,
     again: Again = "",

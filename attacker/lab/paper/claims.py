@@ -221,7 +221,7 @@ def _jump_then_plateau(claim: JumpThenPlateau, sheet: Sheet) -> tuple[list[Evide
             ("above", {seed: half[seed] - gain[seed] for seed in seeds}),
             ("below", {seed: half[seed] + gain[seed] for seed in seeds}),
         ):
-            label = f"room of {row} {word} {second}"
+            label = f"half the first step, less what {row} lies {word} {second}"
             evidence.append(_evidence(label, room, _above_zero))
     return evidence, ""
 

@@ -77,8 +77,8 @@ def _plates(table: TableResult) -> list[Plate]:
         plates.append(
             _plate(
                 lambda: figures.layers_plot(table),
-                "A curve is a task that the known layers were trained on; bars are 95 % intervals "
-                "over seeds. The paper printed its curves without figures.",
+                "A curve is a model whose first layers are known; frozen ones keep their weights. "
+                "Bars are 95 % intervals over seeds. The paper printed its curves without figures.",
                 "Accuracy against known layers: " + _told(table),
                 first=True,
             )

@@ -54,7 +54,14 @@ def read_tables(folder: Path) -> list[TableRun]:
             "attacker/experiments/paper/table1.yaml --profile desk`, or name the folder that its "
             "--out named."
         )
-    return sorted(found, key=lambda run: (run.victim.checkpoint, run.profile, run.table.name))
+    ordered = sorted(found, key=lambda run: (*_order(run), run.profile))
+    victims = list(dict.fromkeys(run.victim.checkpoint for run in ordered))
+    return sorted(ordered, key=lambda run: victims.index(run.victim.checkpoint))
+
+
+def _order(run: TableRun) -> tuple[bool, str]:
+    """Tables before figures and what is beyond the paper; a victim stands where its first does."""
+    return not run.table.name.startswith("table"), run.table.name
 
 
 def read_rows(run: TableRun, root: Path, score: Score | None) -> tuple[RowResult, ...]:

@@ -70,7 +70,11 @@ def printed(row: RowResult, figure: Figure) -> str:
     number = getattr(row.paper, figure)
     if number is None:
         return DASH
-    return f"{number:,}" if figure == "volume" else f"{number:g}{NBSP}%"
+    if figure == "volume":
+        return f"{number:,}"
+    if figure == "accuracy":
+        return f"{number:.2f}{NBSP}%"
+    return max(f"{number:.1f}", f"{number:g}", key=len) + f"{NBSP}%"
 
 
 def common_note(table: TableResult) -> str:

@@ -69,9 +69,20 @@ def test_own_clips_give_the_victim(
 
 
 def test_a_part_of_the_training_clips_is_not_the_whole(finished: World) -> None:
-    fewer = replace(finished.bundle, class_counts=(1, 1, 1, 1, 1))
     opener = Opener(finished.cache)
-    assert not list(check_own_clips(run_of(finished), sheet(), fewer, opener))
+    for counts in ((1, 1, 1, 1, 1), (12, 13, 14, 15, 17)):
+        other = replace(finished.bundle, class_counts=counts)
+        assert not list(check_own_clips(run_of(finished), sheet(), other, opener))
+
+
+def test_too_few_queries_prove_nothing(finished: World) -> None:
+    """The row buys 80 answers: of 81 training clips, it would not have asked for each."""
+    many = replace(finished.bundle, class_counts=(12, 13, 14, 15, 27))
+
+    def same(spec: CorpusSpec, sample_rate_hz: int) -> Files:
+        return Files(frozenset(), frozenset(finished.bundle.names), 81)
+
+    assert not list(check_own_clips(run_of(finished), sheet(), many, same))
 
 
 def test_a_corpus_that_is_gone_is_no_row_of_own_clips(finished: World) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from attacker.lab.paper import words
 from attacker.lab.paper.claims import RULES
-from attacker.lab.paper.findings import PaperResults, TableResult
+from attacker.lab.paper.findings import Check, PaperResults, TableResult
 from attacker.lab.paper.markdown import render_markdown
 from attacker.lab.paper.page import commands, render
 from attacker.tables.file import load_table
@@ -132,7 +132,7 @@ def test_the_papers_figures_stand_beside_ours(html: str) -> None:
     text = plain(html)
     assert "Volume Coverage Accuracy" in text
     assert "Row paper here paper here paper here Fidelity Queries Seeds" in text
-    for printed in ("138,361", "64.8 %", "37,563", "64.2 %", "39.84 %"):
+    for printed in ("138,361", "64.80 %", "0.00 %", "37,563", "64.2 %", "39.84 %"):
         assert printed in text
 
 
@@ -190,6 +190,13 @@ def test_a_leak_is_loud() -> None:
     assert f"**The ruler has leaked: {leak}**" in render_markdown(
         paper_results(invented("table2"), leaks=(leak,))
     )
+
+
+def test_a_failed_check_is_loud() -> None:
+    failed = Check(name="at_chance", text="Noise is at chance", verdict="failed", detail="50 %.")
+    html = render(paper_results(invented("table2"), checks=(failed,)))
+    assert plain(html).count("Noise is at chance") == 2
+    assert html.index('role="alert"') < html.index('class="tally"')
 
 
 def test_a_table_that_was_not_measured_is_listed() -> None:

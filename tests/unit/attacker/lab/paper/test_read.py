@@ -1,5 +1,6 @@
 """Where cells stand, and what the page calls their settings."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -127,6 +128,21 @@ def test_claims_need_a_measured_victim(world: World) -> None:
     with pytest.raises(ValueError, match="Give the victim's bundle"):
         sheet_of(run, rows, unmeasured)
     assert sheet_of(run, rows, VICTIM).n_classes == 30
+
+
+def test_tables_of_a_victim_stand_together_and_in_order(world: World) -> None:
+    """Whatever the digits of the checkpoints: the victim of the first table comes first."""
+    manifest = next(world.out.glob("*/tiny-desk")) / "table.json"
+    data = json.loads(manifest.read_text())
+    for name, victim in (("table7", "0"), ("figure1", "f"), ("table1", "f"), ("beyond", "f")):
+        changed = {**data, "table": {**data["table"], "name": name}}
+        changed["victim"] = {**data["victim"], "checkpoint": victim * 64}
+        place = world.out / victim / name / "table.json"
+        place.parent.mkdir(parents=True)
+        place.write_text(json.dumps(changed))
+    manifest.unlink()
+    found = [run.table.name for run in read_tables(world.out)]
+    assert found == ["table1", "beyond", "figure1", "table7"]
 
 
 def test_a_folder_without_tables_is_refused(tmp_path: Path) -> None:
