@@ -42,7 +42,7 @@ lint: $(INSTALLED) ## ruff, mypy strict and import-linter
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-bench: $(INSTALLED) ## measure the service, each figure beside its limit or peer in one run (about 20 minutes)
+bench: $(INSTALLED) ## measure service and training, each figure beside its limit or peer in one run (about 25 minutes)
 	@$(BIN)/python -m benchmarks $(BENCH_ARGS)
 
 COMPILE := $(BIN)/uv pip compile --quiet --generate-hashes --python-version 3.11 --no-emit-index-url \

@@ -17,6 +17,7 @@ from attacker.journal import Journal
 from attacker.material import Material
 from attacker.run_folder import RunFolder
 from attacker.sources import Source
+from attacker.transfer_set import KEPT_BYTES
 from shared.contract import AccountStatus, ModelCard
 from shared.corpora import Progress
 
@@ -44,7 +45,7 @@ class CampaignForecast:
     training_s: float
     """Seconds to train all its surrogates, if every answer is kept that may be."""
     disk_bytes: int
-    """Journal and surrogates."""
+    """Journal, surrogates and, while these are trained, the clips that they are trained on."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,7 @@ def forecast(
                 least_s=least_seconds(queries, account),
                 making_s=queries * _time_clip(source),
                 training_s=sum(training_s(experiment, volume, step_s) for volume in kept),
-                disk_bytes=_disk_bytes(experiment, card, parameters),
+                disk_bytes=_disk_bytes(experiment, card, parameters, max(kept)),
             )
         )
     batch_clips = material.settings(experiment.campaigns[0], account).batch_clips
@@ -183,11 +184,14 @@ def training_s(experiment: Experiment, volume: int, step_s: float) -> float:
     return recipe.epochs * steps * step_s * (1 + _EVALUATION_SHARE)
 
 
-def _disk_bytes(experiment: Experiment, card: ModelCard, parameters: int) -> int:
+def _disk_bytes(experiment: Experiment, card: ModelCard, parameters: int, volume: int) -> int:
     answer_bytes = 8 if card.label_mode == "hard" else 4 * len(card.labels)
     batches = -(-experiment.budget // experiment.query.batch_clips)
     journal = experiment.budget * (answer_bytes + _ROW_BYTES) + batches * _BATCH_BYTES
-    return journal + 4 * parameters * len(_marks(experiment))
+    clips = 2 * card.clip_samples * volume
+    return (
+        journal + 4 * parameters * len(_marks(experiment)) + (clips if clips <= KEPT_BYTES else 0)
+    )
 
 
 def _marks(experiment: Experiment) -> tuple[int, ...]:

@@ -68,15 +68,16 @@ class Ahead(Generic[T]):
             raise self._error
 
     def _work(self) -> None:
-        torch.get_num_threads()  # else the first operation would undo the next line
-        torch.set_num_threads(1)
-        self._tuned.set()
         try:
+            torch.get_num_threads()  # else the first operation would undo the next line
+            torch.set_num_threads(1)
+            self._tuned.set()
             with self._context:
                 self._make()
         except BaseException as error:
             self._error = error  # raised in the thread that takes
         finally:
+            self._tuned.set()
             self._made.release()
 
     def _make(self) -> None:

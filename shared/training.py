@@ -86,7 +86,8 @@ def fit(
 ) -> FitResult:
     """Train ``model`` in place and leave it with the weights that did best on ``validation``.
 
-    With a ``folder``, the whole state is saved there after every epoch, a state found there is
+    A thread asks ``train`` for the batches, a few steps ahead; it has ended when this returns. With
+    a ``folder``, the whole state is saved there after every epoch, a state found there is
     continued, and TensorBoard curves are written. ``on_step`` gets (step, steps in all).
 
     Raises:
