@@ -30,7 +30,7 @@ def headline(results: PaperResults) -> str:
     number = {verdict: sum(one.verdict == verdict for one in decisions) for verdict in VERDICTS}
     holds, fails, open_ = (number[verdict] for verdict in VERDICTS)
     return (
-        f"Of {count(len(decisions), 'trend')} that the paper states, {holds} "
+        f"Of {count(len(decisions), 'trend')} that the tables state, {holds} "
         f"{'holds' if holds == 1 else 'hold'} here, {fails} "
         f"{'does' if fails == 1 else 'do'} not, and {open_} "
         f"{'is' if open_ == 1 else 'are'} not decided."

@@ -268,8 +268,8 @@ def test_markdown_has_every_row_and_balanced_tables(results: PaperResults) -> No
 @pytest.mark.parametrize(
     ("verdicts", "sentence"),
     [
-        ((1, 0, 0), "Of 1 trend that the paper states, 1 holds here, 0 do not, and 0 are"),
-        ((2, 1, 1), "Of 4 trends that the paper states, 2 hold here, 1 does not, and 1 is"),
+        ((1, 0, 0), "Of 1 trend that the tables state, 1 holds here, 0 do not, and 0 are"),
+        ((2, 1, 1), "Of 4 trends that the tables state, 2 hold here, 1 does not, and 1 is"),
     ],
 )
 def test_the_headline_counts(
