@@ -8,6 +8,7 @@ import socket
 import subprocess
 import time
 from collections import Counter
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -182,7 +183,8 @@ class Stack:
         """Addresses that this machine may have in the engine's networks."""
         names = [f"{self.name}_store", f"{self.name}_api", "bridge"]
         found = json.loads(self.call(["docker", "network", "inspect", *names]))
-        return [str(network["IPAM"]["Config"][0]["Gateway"]) for network in found]
+        subnets = [ip_network(network["IPAM"]["Config"][0]["Subnet"]) for network in found]
+        return [str(subnet[1]) for subnet in subnets]  # whether it took that address or not
 
     def hardening(self, container: str) -> dict[str, Any]:
         """What the engine holds a container to."""
