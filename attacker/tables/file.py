@@ -41,9 +41,15 @@ def profiles_of(path: Path) -> tuple[str, ...]:
     """Return the names of the profiles that the table at ``path`` has.
 
     Raises:
-        ConfigError: the file cannot be read.
+        ConfigError: the file cannot be read, or it has none.
     """
-    return _read(path, ())[1]
+    _, profiles = _read(path, ())
+    if not profiles:
+        raise ConfigError(
+            f"{path}: no profile. Add `profiles: {{desk: {{}}}}`, or whatever of the profiles that "
+            "it extends it is for."
+        )
+    return profiles
 
 
 def kind_of(path: Path) -> Literal["table", "experiment"]:

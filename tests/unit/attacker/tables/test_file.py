@@ -109,3 +109,10 @@ def test_the_documentation_counts_rows_and_queries_as_they_are() -> None:
         table = load_table(PAPER / f"{name}.yaml", "desk")
         assert len(table.rows) == int(rows), name
         assert sum(row.budget for row in table.rows) == int(queries.replace(",", "")), name
+
+
+def test_a_table_without_a_profile_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "table.yaml"
+    path.write_text("name: t\nrows: []\n")
+    with pytest.raises(ConfigError, match=r"no profile\. Add"):
+        profiles_of(path)
