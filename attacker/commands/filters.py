@@ -32,7 +32,7 @@ Filters = Annotated[
 ]
 Steps = Annotated[int, typer.Option(min=1, help="Steps of an octave.")]
 Octaves = Annotated[int, typer.Option(min=1, max=8, help="Octaves, each 1.8 times as long.")]
-StepSize = Annotated[float, typer.Option(help="Adam's step size.")]
+StepSize = Annotated[float, typer.Option(min=1e-4, max=1, help="Adam's step size.")]
 Seed = Annotated[int, typer.Option(min=0, help="Draws the noise that signals begin as.")]
 Open = Annotated[bool, typer.Option("--open", help="Show the page in a browser.")]
 
@@ -56,14 +56,20 @@ def filters(
     Filters that are done are kept in OUT: the same command goes on where it was stopped. A model
     given twice is matched with itself from other noise: that is how well matching can do.
     """
-    from attacker.errors import ExperimentError
     from attacker.lab.filters import FilterStudy, MaximiseSettings, choose_layers, load_model
     from shared.runtime import choose_device, tune_process
 
-    if not 0 < step_size <= 1:
-        raise ExperimentError(f"--step-size {step_size}: give a size above 0 and up to 1.")
     tune_process()
     chosen = choose_layers(layers)
+    options = {
+        "--out": out,
+        "--layers": ",".join(chosen),
+        "--filters": filters,
+        "--steps": steps,
+        "--octaves": octaves,
+        "--step-size": step_size,
+        "--seed": seed,
+    }
     study = FilterStudy(
         a=load_model(model_a),
         b=None if model_b is None else load_model(model_b),
@@ -73,18 +79,7 @@ def filters(
         settings=MaximiseSettings(steps=steps, octaves=octaves, step_size=step_size),
         seed=seed,
         device=choose_device(device),
-        command=_command(
-            [model_a, *([model_b] if model_b else [])],
-            {
-                "--out": out,
-                "--layers": ",".join(chosen),
-                "--filters": filters,
-                "--steps": steps,
-                "--octaves": octaves,
-                "--step-size": step_size,
-                "--seed": seed,
-            },
-        ),
+        command=_command([model_a, *([model_b] if model_b else [])], options),
     )
     console = Console()
     try:

@@ -22,6 +22,11 @@ lost. This one is ours: below that centre the bank hardly sees, so what it says 
 what little lies above, and half of the power is where that becomes the smaller part.
 """
 
+SILENT_SHARE = 0.01
+"""Share of the layer's median activation below which a filter counts as silent; ours, too.
+
+A filter that was woken and no more has a signal that is mostly noise, which is near to much.
+"""
 _TINY = 1e-20
 
 
@@ -31,7 +36,7 @@ class SetAside(Frozen):
     filter: int
     reason: Literal["low", "silent"]
     """``low``: most of its signal is below the mel bank; ``silent``: no signal was found that it
-    answers."""
+    answers more than faintly."""
     low_share: float
 
 
@@ -89,12 +94,14 @@ class Matching:
 
 
 def set_aside(spectra: Spectra, activations: np.ndarray) -> tuple[SetAside, ...]:
-    """Return the filters that take no part: those without a signal, and very low ones."""
+    """Return the filters that take no part: those that answer to nothing, and very low ones."""
+    awake = activations[activations > 0]
+    faint = SILENT_SHARE * float(np.median(awake)) if len(awake) else 0.0
     found: list[SetAside] = []
     for number, (share, activation) in enumerate(
         zip(spectra.low_share.tolist(), activations.tolist(), strict=True)
     ):
-        if activation == 0:
+        if activation <= faint:
             found.append(SetAside(filter=number, reason="silent", low_share=share))
         elif share > LOW_SHARE:
             found.append(SetAside(filter=number, reason="low", low_share=share))

@@ -58,7 +58,7 @@ def spectra_map(columns: Sequence[Column]) -> Figure:
         axes.set_yticks([])
     panels[0].set_ylabel("filters, low to high")
     bar = figure.colorbar(image, ax=list(panels), pad=0.02, fraction=0.03, aspect=22)
-    bar.set_label("dB below the strongest", color=MUTED)
+    bar.set_label("dB", color=MUTED)
     bar.outline.set_visible(False)
     bar.locator = MaxNLocator(4)
     bar.update_ticks()
@@ -84,10 +84,10 @@ def spectra_grid(
             axes.set_visible(False)
             continue
         number, pair = shown[place]
-        _line(axes, a, number, series(0), names[0], front=True)
+        _line(axes, a, number, series(0), short(names[0], 40), front=True)
         title = f"{number}"
         if b is not None and pair is not None:
-            _line(axes, b, pair.b, series(1), names[1], front=False)
+            _line(axes, b, pair.b, series(1), short(names[1], 40), front=False)
             title = f"{number} → {pair.b}, d = {pair.distance:.3f}"
         axes.set_title(title, color=INK, fontsize=8.5, pad=4)
         axes.set_ylim(FLOOR_DB, 3)
@@ -102,14 +102,12 @@ def spectra_grid(
             axes.set_xlabel("kHz")
         if place % _COLUMNS == 0:
             axes.set_ylabel("dB")
-    handles, labels = panels[0][0].get_legend_handles_labels()
-    if len(labels) > 1:
-        figure.legend(
-            handles,
-            [short(label, 40) for label in labels],
+    if b is not None:
+        panels[0][0].legend(
             frameon=False,
             loc="lower left",
-            bbox_to_anchor=(0.11, 0.9 + 0.02 * (rows > 1)),
+            bbox_to_anchor=(-0.04, 1.14),
+            borderaxespad=0,
             ncols=2,
             labelcolor=MUTED,
         )

@@ -1,7 +1,8 @@
 """Maximised signals on disk: one safetensors file a layer, used again by the same question.
 
-The file's metadata say what was asked: model, layer, settings, seed and side. A file that answers
-another question, or that was altered, is made again; one of fewer filters is gone on with.
+The file's metadata say what was asked (model, layer, settings, seed and side) and the hash of what
+was found. A file that answers another question, or that was altered, is made again; one of fewer
+filters is gone on with.
 """
 
 import hashlib
@@ -20,7 +21,8 @@ from shared.audio import from_int16, to_int16
 from shared.checkpoint import write_atomically
 
 SIGNALS_FOLDER = "signals"
-_QUESTION, _HASH = "question", "sha256"
+_ENTRY = "earshot"
+"""The one entry of the metadata: of several the library would choose the order anew each time."""
 
 
 @dataclass(frozen=True)
@@ -72,26 +74,24 @@ def write_signals(path: Path, signals: LayerSignals, question: dict[str, Any]) -
         "start": torch.from_numpy(signals.start),
         "end": torch.from_numpy(signals.end),
     }
-    metadata = {_QUESTION: _text(question), _HASH: _sha256(signals)}
-    write_atomically(path, dump_tensors(tensors, metadata))
+    write_atomically(path, dump_tensors(tensors, {_ENTRY: _entry(signals, question)}))
 
 
 def read_signals(path: Path, question: dict[str, Any]) -> LayerSignals | None:
     """Return the signals at ``path``, of however many filters, if they answer ``question``."""
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            if metadata.get(_QUESTION) != _text(question):
-                return None
-            parts = [file.get_tensor(name).numpy() for name in ("waves", "start", "end")]
+            entry = (file.metadata() or {}).get(_ENTRY)
+            signals = LayerSignals(
+                *(file.get_tensor(name).numpy() for name in ("waves", "start", "end"))
+            )
     except (OSError, SafetensorError):
         return None
-    signals = LayerSignals(*parts)
-    return signals if metadata.get(_HASH) == _sha256(signals) else None
+    return signals if entry == _entry(signals, question) else None
 
 
-def _text(question: dict[str, Any]) -> str:
-    return json.dumps(question, sort_keys=True)
+def _entry(signals: LayerSignals, question: dict[str, Any]) -> str:
+    return json.dumps({"question": question, "sha256": _sha256(signals)}, sort_keys=True)
 
 
 def _sha256(signals: LayerSignals) -> str:

@@ -110,7 +110,10 @@ def aside(items: Sequence[SetAside]) -> str:
 
 def map_caption(layer: LayerResult) -> str:
     """Return what the picture of a whole layer shows."""
-    text = "Each row is the spectrum of one filter's signal, from low tones (top) to high ones."
+    text = (
+        "Each row is the spectrum of one filter's signal, from low tones (top) to high ones, in dB "
+        "below its strongest tone."
+    )
     if layer.b is not None:
         text += " Right, in the same row, its partner: the more alike the halves, the nearer."
     return text

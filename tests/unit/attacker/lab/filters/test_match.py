@@ -54,6 +54,15 @@ def test_very_low_and_silent_filters_are_set_aside_on_both_sides() -> None:
     assert {pair.a: pair.b for pair in found.pairs} == {0: 1, 1: 2}
 
 
+def test_a_filter_that_was_only_woken_counts_as_silent() -> None:
+    waves = np.stack([0.2 * np.sin(2 * np.pi * hz * TIME) for hz in (300, 600, 900, 1200, 1500)])
+    end = np.array([20.0, 0.15, 0.25, 30.0, 25.0], dtype=np.float32)
+    found = Side.of(LayerSignals(to_int16(waves), np.zeros_like(end), end), RATE_HZ)
+    assert [(item.filter, item.reason) for item in found.set_aside] == [(1, "silent")]
+    nothing = Side.of(LayerSignals(to_int16(waves), end * 0, end * 0), RATE_HZ)
+    assert len(nothing.set_aside) == 5
+
+
 def test_what_very_low_filters_would_do_if_they_took_part() -> None:
     """The paper's reason: what is left of them above lies as near to one filter as to another."""
     low = side(1000, 600, low=(0, 1)).spectra.bands
