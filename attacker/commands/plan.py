@@ -31,6 +31,7 @@ from attacker.commands.options import (
 )
 
 if TYPE_CHECKING:
+    from attacker.experiment import Experiment
     from attacker.plan import CampaignForecast, Forecast
     from attacker.run_folder import RunFolder
 
@@ -75,24 +76,37 @@ def plan(
         return
     demand_options("an experiment", {"--profile": profile})
     from attacker.experiment import load_experiment
-    from attacker.live import View
-    from attacker.plan import forecast
     from attacker.run_folder import RunFolder
-    from shared.runtime import choose_device, tune_process
 
-    tune_process()
     loaded = load_experiment(
         experiment,
         class_counts=class_counts,
         proxy_root=proxy_root,
         usual_root=usual_proxy_root(),
     )
+    folder = RunFolder(out or Path("runs") / loaded.name)
+    _plan(loaded, folder, url, secret, cache, device, patience_s)
+
+
+def _plan(
+    experiment: "Experiment",
+    folder: "RunFolder",
+    url: str,
+    secret: str,
+    cache: Path,
+    device: str,
+    patience_s: float,
+) -> None:
+    from attacker.live import View
+    from attacker.plan import forecast
+    from shared.runtime import choose_device, tune_process
+
+    tune_process()
     console = Console()
     view = View(console)
-    folder = RunFolder(out or Path("runs") / loaded.name)
     with view.shown():
         found = forecast(
-            loaded,
+            experiment,
             url,
             secret,
             cache,

@@ -1,14 +1,18 @@
 """Table files: what they extend, their profiles, and each way to get one wrong."""
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+import attacker
 from attacker.tables.file import kind_of, load_table, profiles_of
 from shared.config import ConfigError
 from tests.support.tables import changed, write_table
+
+PAPER = Path(attacker.__file__).parent / "experiments" / "paper"
 
 
 def test_a_profile_and_the_defaults_of_rows_are_merged(tmp_path: Path) -> None:
@@ -85,3 +89,23 @@ def test_tables_and_experiments_are_told_apart(tmp_path: Path, data: Any, kind: 
             kind_of(path)
     else:
         assert kind_of(path) == kind
+
+
+DOCS = (Path(__file__).parents[4] / "docs" / "tables.md").read_text()
+
+
+def test_the_example_of_the_documentation_is_a_table(tmp_path: Path) -> None:
+    (example,) = re.findall(r"```yaml\n(.*?)```", DOCS, flags=re.DOTALL)
+    path = tmp_path / "levels.yaml"
+    path.write_text(example)
+    assert kind_of(path) == "table"
+    assert [row.id for row in load_table(path, "desk").rows] == ["plain", "louder", "few"]
+
+
+def test_the_documentation_counts_rows_and_queries_as_they_are() -> None:
+    lines = re.findall(r"^\| `(\w+)` \|[^|]*\| (\d+) \| ([\d,]+) \|", DOCS, flags=re.MULTILINE)
+    assert len(lines) == 7
+    for name, rows, queries in lines:
+        table = load_table(PAPER / f"{name}.yaml", "desk")
+        assert len(table.rows) == int(rows), name
+        assert sum(row.budget for row in table.rows) == int(queries.replace(",", "")), name
