@@ -23,7 +23,11 @@ def test_it_reads_what_a_training_writes(tmp_path: Path) -> None:
 
 
 def test_it_names_the_files_of_its_clips(tmp_path: Path) -> None:
-    manifest = [{"clip_id": "a", "sha256": "1f"}, {"clip_id": "b", "sha256": "2e"}, {"clip_id": "c"}]
+    manifest = [
+        {"clip_id": "a", "sha256": "1f"},
+        {"clip_id": "b", "sha256": "2e"},
+        {"clip_id": "c"},
+    ]
     named = write_bundle(tmp_path / "named", bundle(), manifest=manifest)
     assert read_bundle(named).files == {"1f", "2e"}
     assert read_bundle(write_bundle(tmp_path / "silent", bundle())).files == frozenset()
