@@ -11,6 +11,7 @@ from attacker.lab.bundle import Bundle
 from attacker.lab.paper import words
 from attacker.lab.paper.claims import Decision, Sheet, decide
 from attacker.lab.paper.findings import Check
+from attacker.lab.report.words import count
 from attacker.tables.claims import VICTIM, AboutEqual, AtChance
 from attacker.tables.manifest import TableRun
 from attacker.tables.schema import Row
@@ -112,7 +113,8 @@ def find_leaks(run: TableRun, bundle: Bundle, open_: Open) -> tuple[list[str], l
 def check_leaks(leaks: Sequence[str], unknown: Sequence[str], compared: int) -> Check:
     """Return the check that no attack was given a clip that it is measured on."""
     verdict = "failed" if leaks else "not checked" if unknown or not compared else "passed"
-    detail = " ".join(leaks) or f"{compared} tables, and what each of their attacks was made from."
+    looked = f"Compared: what the attacks of {count(compared, 'table')} are made from."
+    detail = " ".join(leaks) or (looked if compared else "No table was measured.")
     if unknown:
         detail += f" Not looked at: {'; '.join(unknown)}"
     return Check.model_validate(

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import jinja2
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
@@ -12,6 +11,7 @@ from attacker.lab.paper import figures, words
 from attacker.lab.paper.claims import RULES
 from attacker.lab.paper.findings import PaperResults, TableResult
 from attacker.lab.report import svg
+from attacker.lab.report.builder import templates
 from attacker.lab.report.words import percent, spread
 from shared.checkpoint import write_atomically
 
@@ -37,13 +37,7 @@ def write_page(results: PaperResults, path: Path) -> None:
 
 def render(results: PaperResults) -> str:
     """Return the page as one HTML document that refers to nothing outside itself."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_HERE),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = templates(_HERE)
     environment.filters.update(percent=percent, spread=spread, slug=_slug)
     css = "".join(path.read_text(encoding="utf-8") for path in _CSS)
     decisions = list(words.all_decisions(results))

@@ -47,13 +47,7 @@ def render(
 ) -> str:
     """Return the report as one HTML document that refers to nothing outside itself."""
     results = findings.results
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_HERE),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = templates(_HERE)
     environment.filters.update(
         percent=words.percent,
         spread=words.spread,
@@ -76,6 +70,17 @@ def render(
         card=card_rows(run.card),
         commands=commands,
         price=None if results.account is None else results.account.price_per_clip,
+    )
+
+
+def templates(folder: Path) -> jinja2.Environment:
+    """Return the templates in ``folder``: all text is escaped, and a name unknown is an error."""
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(folder),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
 
 

@@ -22,23 +22,6 @@ DEMO = str(ROOT / "attacker/experiments/demo.yaml")
 Call = Callable[..., tuple[int, str]]
 
 
-@pytest.fixture
-def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
-    """Return a caller of the command line in this process: (exit code, all output)."""
-    for name in ("EARSHOT_KEY", "EARSHOT_URL"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def run(*arguments: str) -> tuple[int, str]:
-        monkeypatch.setattr(sys, "argv", ["earshot-attacker", *arguments])
-        with pytest.raises(SystemExit) as caught:
-            command_line.main()
-        output = capsys.readouterr()
-        return int(caught.value.code or 0), output.out + output.err
-
-    return run
-
-
 @pytest.mark.parametrize("name", command_line.COMMANDS)
 def test_every_command_loads_and_says_what_it_does(name: str) -> None:
     command = command_line.load(name)

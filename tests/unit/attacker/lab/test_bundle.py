@@ -22,6 +22,17 @@ def test_it_reads_what_a_training_writes(tmp_path: Path) -> None:
     assert found.sha256 == file_sha256(tmp_path / "bundle" / "clips.safetensors")
 
 
+def test_it_names_the_files_of_its_clips(tmp_path: Path) -> None:
+    manifest = [
+        {"clip_id": "a", "sha256": "1f"},
+        {"clip_id": "b", "sha256": "2e"},
+        {"clip_id": "c"},
+    ]
+    named = write_bundle(tmp_path / "named", bundle(), manifest=manifest)
+    assert read_bundle(named).files == {"1f", "2e"}
+    assert read_bundle(write_bundle(tmp_path / "silent", bundle())).files == frozenset()
+
+
 def test_a_missing_folder_says_which_one_to_name(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match=r"nowhere/bundle.json.*Name the `bundle` folder"):
         read_bundle(tmp_path / "nowhere")

@@ -2,7 +2,6 @@
 
 import re
 from html import unescape
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from attacker.lab.paper.findings import Check, PaperResults, TableResult
 from attacker.lab.paper.markdown import render_markdown
 from attacker.lab.paper.page import commands, render
 from attacker.tables.file import load_table
+from tests.support.html_page import Page
 from tests.support.paper_world import (
     VICTIM,
     cell,
@@ -26,7 +26,6 @@ from tests.support.paper_world import (
 
 TABLES = Path(__file__).parents[5] / "attacker" / "experiments" / "paper"
 HOSTILE = "<script>alert('x')</script>&\"$x_1$|"
-VOID = {"meta", "link", "img", "br", "hr", "input"}
 
 
 def invented(name: str, **changes: Any) -> TableResult:
@@ -59,36 +58,6 @@ def results() -> PaperResults:
 def html(results: PaperResults) -> str:
     """The page of ``results``."""
     return render(results)
-
-
-class Page(HTMLParser):
-    """Collects tags, ids and text, and checks that every tag is closed in order."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.open: list[str] = []
-        self.text: list[str] = []
-        self.feed(html)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.text.append(data)
-
-    def values(self, name: str, tag: str | None = None) -> list[str]:
-        return [a[name] or "" for t, a in self.tags if name in a and tag in (None, t)]
 
 
 def plain(text: str) -> str:
