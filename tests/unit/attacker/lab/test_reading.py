@@ -23,6 +23,7 @@ SETTINGS = {
     "name": "read",
     "seed": 3,
     "proxy": {"kind": "speaker_tree", "root": "nowhere"},
+    "query": {"batch_clips": 30},
     "budget": 60,
     "marks": [30, 60],
     "campaigns": [
