@@ -3,7 +3,12 @@
 # that user write into /runs, which belongs to whoever cloned the project.
 set -eu
 uid=$1 gid=$2
-chown "$uid:$gid" /volumes/*
+for volume in /volumes/*; do
+  [ "$(stat -c %u:%g "$volume")" = "$uid:$gid" ] && continue
+  # The volume itself last: where this is cut short, it is done again.
+  find "$volume" -mindepth 1 -exec chown -h "$uid:$gid" {} +
+  chown "$uid:$gid" "$volume"
+done
 owner=$(stat -c %u /runs) mode=$(stat -c %a /runs)
 if [ "$owner" = "$uid" ]; then
   exit 0
