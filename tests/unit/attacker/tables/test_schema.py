@@ -25,17 +25,18 @@ def tiny(tmp_path: Path) -> Table:
 
 
 def test_every_table_of_the_paper_ships() -> None:
-    names = {path.stem for path in SHIPPED}
-    assert names == {"table1", "table2", "figure1", "table3", "table4", "table7", "table8"}
-    for path in SHIPPED:
+    names = {"table1", "table2", "figure1", "table3", "table4", "table7", "table8"}
+    printed = {path for path in SHIPPED if read_yaml(path).get("reference")}
+    assert {path.stem for path in printed} == names
+    for path in printed:
         assert {"desk", "paper"} <= set(profiles_of(path))
+        assert len(load_table(path, "desk").seeds) >= 3
 
 
 @pytest.mark.parametrize(("path", "profile"), EVERY, ids=lambda part: getattr(part, "stem", part))
 def test_what_ships_is_valid_and_says_how_to_run_it(path: Path, profile: str) -> None:
     table = load_table(path, profile)
     assert table.name == path.stem
-    assert len(table.seeds) >= 3
     assert table.claims
     comment = "".join(line for line in path.read_text().splitlines() if line.startswith("#"))
     assert f"earshot-attacker run attacker/experiments/paper/{path.name}" in comment
