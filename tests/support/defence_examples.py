@@ -5,6 +5,7 @@ The first one of each kind is the one whose time is taken.
 
 from victim_service.defences import DefenceSpec
 from victim_service.defences.confidence_buckets import ConfidenceBucketsSpec
+from victim_service.defences.dawn import DawnSpec
 from victim_service.defences.deceptive_labels import DeceptiveLabelsSpec
 from victim_service.defences.label_only import LabelOnlySpec
 from victim_service.defences.modelguard_s import ModelGuardSSpec
@@ -20,6 +21,7 @@ EXAMPLES: dict[str, tuple[DefenceSpec, ...]] = {
         ConfidenceBucketsSpec(),
         ConfidenceBucketsSpec(low=0.01, mid_from=0.02, mid=0.02, high_from=1.0, high=1.0),
     ),
+    "dawn": (DawnSpec(rate=0.2), DawnSpec(rate=0.5)),
     "deceptive_labels": (
         DeceptiveLabelsSpec(delta=0.3, privacy=0.5),
         DeceptiveLabelsSpec(delta=1.0, privacy=0.01, labels=5),

@@ -18,6 +18,7 @@ from victim_service.defences.base import (
 )
 from victim_service.defences.chain import check_chain, check_release
 from victim_service.defences.confidence_buckets import ConfidenceBucketsSpec
+from victim_service.defences.dawn import DawnSpec
 from victim_service.defences.deceptive_labels import DeceptiveLabelsSpec
 from victim_service.defences.label_only import LabelOnlySpec
 from victim_service.defences.modelguard_s import ModelGuardSSpec
@@ -30,6 +31,7 @@ from victim_service.defences.top_k import TopKSpec
 
 DEFENCES: dict[str, type[DefenceSpec]] = {
     "confidence_buckets": ConfidenceBucketsSpec,
+    "dawn": DawnSpec,
     "deceptive_labels": DeceptiveLabelsSpec,
     "label_only": LabelOnlySpec,
     "modelguard_s": ModelGuardSSpec,
