@@ -8,6 +8,7 @@ from victim_service.defences.confidence_buckets import ConfidenceBucketsSpec
 from victim_service.defences.dawn import DawnSpec
 from victim_service.defences.deceptive_labels import DeceptiveLabelsSpec
 from victim_service.defences.label_only import LabelOnlySpec
+from victim_service.defences.mad import MadSpec
 from victim_service.defences.modelguard_s import ModelGuardSSpec
 from victim_service.defences.modelguard_w import ModelGuardWSpec
 from victim_service.defences.noise import NoiseSpec
@@ -27,6 +28,11 @@ EXAMPLES: dict[str, tuple[DefenceSpec, ...]] = {
         DeceptiveLabelsSpec(delta=1.0, privacy=0.01, labels=5),
     ),
     "label_only": (LabelOnlySpec(),),
+    "mad": (
+        MadSpec(epsilon=1.0),
+        MadSpec(epsilon=2.0, variant="extreme"),
+        MadSpec(epsilon=0.3, variant="extreme", spread=3.0),
+    ),
     "modelguard_s": (ModelGuardSSpec(epsilon=1.0), ModelGuardSSpec(epsilon=0.05)),
     "modelguard_w": (
         ModelGuardWSpec(epsilon=1.0),

@@ -21,6 +21,7 @@ from victim_service.defences.confidence_buckets import ConfidenceBucketsSpec
 from victim_service.defences.dawn import DawnSpec
 from victim_service.defences.deceptive_labels import DeceptiveLabelsSpec
 from victim_service.defences.label_only import LabelOnlySpec
+from victim_service.defences.mad import MadSpec
 from victim_service.defences.modelguard_s import ModelGuardSSpec
 from victim_service.defences.modelguard_w import ModelGuardWSpec
 from victim_service.defences.noise import NoiseSpec
@@ -34,6 +35,7 @@ DEFENCES: dict[str, type[DefenceSpec]] = {
     "dawn": DawnSpec,
     "deceptive_labels": DeceptiveLabelsSpec,
     "label_only": LabelOnlySpec,
+    "mad": MadSpec,
     "modelguard_s": ModelGuardSSpec,
     "modelguard_w": ModelGuardWSpec,
     "noise": NoiseSpec,

@@ -103,7 +103,7 @@ def test_the_tail_is_that_of_the_binomial_law(trials, rate):
 
 
 def test_what_cannot_be_judged_is_refused():
-    with pytest.raises(ValueError, match="no `dawn`. Name the plan"):
+    with pytest.raises(ValueError, match=r"no `dawn`\. Name the plan"):
         verify((LabelOnlySpec(),), ASKED, clips(), sold(), CLASSES)
     for labels in (sold()[1:], sold() - 1, sold() + CLASSES):
         with pytest.raises(ValueError, match="Give one label, from 0 on, for each clip"):
