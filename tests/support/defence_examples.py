@@ -4,6 +4,7 @@ The first one of each kind is the one whose time is taken.
 """
 
 from victim_service.defences import DefenceSpec
+from victim_service.defences.adaptive_misinformation import AdaptiveMisinformationSpec
 from victim_service.defences.confidence_buckets import ConfidenceBucketsSpec
 from victim_service.defences.dawn import DawnSpec
 from victim_service.defences.deceptive_labels import DeceptiveLabelsSpec
@@ -18,6 +19,11 @@ from victim_service.defences.temperature import TemperatureSpec
 from victim_service.defences.top_k import TopKSpec
 
 EXAMPLES: dict[str, tuple[DefenceSpec, ...]] = {
+    "adaptive_misinformation": (
+        AdaptiveMisinformationSpec(tau=0.6),
+        AdaptiveMisinformationSpec(tau=0.9, nu=10.0),
+        AdaptiveMisinformationSpec(tau=1.0, nu=1e6),
+    ),
     "confidence_buckets": (
         ConfidenceBucketsSpec(),
         ConfidenceBucketsSpec(low=0.01, mid_from=0.02, mid=0.02, high_from=1.0, high=1.0),

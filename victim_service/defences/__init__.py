@@ -8,6 +8,7 @@ import numpy.typing as npt
 from pydantic import BeforeValidator, SerializeAsAny
 
 from shared.config import validate
+from victim_service.defences.adaptive_misinformation import AdaptiveMisinformationSpec
 from victim_service.defences.base import (
     Asked,
     Defence,
@@ -31,6 +32,7 @@ from victim_service.defences.temperature import TemperatureSpec
 from victim_service.defences.top_k import TopKSpec
 
 DEFENCES: dict[str, type[DefenceSpec]] = {
+    "adaptive_misinformation": AdaptiveMisinformationSpec,
     "confidence_buckets": ConfidenceBucketsSpec,
     "dawn": DawnSpec,
     "deceptive_labels": DeceptiveLabelsSpec,
