@@ -8,6 +8,7 @@ from victim_service.defences.adaptive_misinformation import AdaptiveMisinformati
 from victim_service.defences.confidence_buckets import ConfidenceBucketsSpec
 from victim_service.defences.dawn import DawnSpec
 from victim_service.defences.deceptive_labels import DeceptiveLabelsSpec
+from victim_service.defences.gradient_redirection import GradientRedirectionSpec
 from victim_service.defences.label_only import LabelOnlySpec
 from victim_service.defences.mad import MadSpec
 from victim_service.defences.modelguard_s import ModelGuardSSpec
@@ -32,6 +33,12 @@ EXAMPLES: dict[str, tuple[DefenceSpec, ...]] = {
     "deceptive_labels": (
         DeceptiveLabelsSpec(delta=0.3, privacy=0.5),
         DeceptiveLabelsSpec(delta=1.0, privacy=0.01, labels=5),
+    ),
+    "gradient_redirection": (
+        GradientRedirectionSpec(epsilon=1.0),
+        GradientRedirectionSpec(epsilon=0.2, direction="fixed"),
+        GradientRedirectionSpec(epsilon=2.0, direction="fixed", preserve_argmax=False),
+        GradientRedirectionSpec(epsilon=1.0, preserve_argmax=False),
     ),
     "label_only": (LabelOnlySpec(),),
     "mad": (

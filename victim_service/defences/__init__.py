@@ -21,6 +21,7 @@ from victim_service.defences.chain import check_chain, check_release
 from victim_service.defences.confidence_buckets import ConfidenceBucketsSpec
 from victim_service.defences.dawn import DawnSpec
 from victim_service.defences.deceptive_labels import DeceptiveLabelsSpec
+from victim_service.defences.gradient_redirection import GradientRedirectionSpec
 from victim_service.defences.label_only import LabelOnlySpec
 from victim_service.defences.mad import MadSpec
 from victim_service.defences.modelguard_s import ModelGuardSSpec
@@ -36,6 +37,7 @@ DEFENCES: dict[str, type[DefenceSpec]] = {
     "confidence_buckets": ConfidenceBucketsSpec,
     "dawn": DawnSpec,
     "deceptive_labels": DeceptiveLabelsSpec,
+    "gradient_redirection": GradientRedirectionSpec,
     "label_only": LabelOnlySpec,
     "mad": MadSpec,
     "modelguard_s": ModelGuardSSpec,
