@@ -24,7 +24,7 @@ from victim_service.defences import DEFENCES, Asked, clip_digests, defend
 
 BATCHES, SAMPLES, CLASSES = (64, 1), 16_384, 1251
 LIMIT_MS = 1.0
-SOLVERS = {"modelguard_w", "modelguard_s"}
+SOLVERS = {"gradient_redirection", "mad", "modelguard_s", "modelguard_w"}
 SOLVER_LIMIT_MS = 5.0
 DIGEST = "the digest alone"
 

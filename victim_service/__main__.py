@@ -12,6 +12,7 @@ from shared.runtime import tune_process
 from victim_service.commands import keys, ledger, top
 from victim_service.commands import plans as plan_commands
 from victim_service.commands import start as start_command
+from victim_service.commands import watermark as watermark_command
 from victim_service.commands.common import LedgerOption, PlansOption, console, read_settings
 from victim_service.ledger import without_password
 
@@ -26,6 +27,7 @@ app.add_typer(ledger.app, name="ledger")
 app.add_typer(plan_commands.app, name="plans")
 app.command("top")(top.top)
 app.command("start")(start_command.start)
+app.command("verify-watermark")(watermark_command.verify_watermark)
 
 
 @app.command()

@@ -4,9 +4,13 @@ The first one of each kind is the one whose time is taken.
 """
 
 from victim_service.defences import DefenceSpec
+from victim_service.defences.adaptive_misinformation import AdaptiveMisinformationSpec
 from victim_service.defences.confidence_buckets import ConfidenceBucketsSpec
+from victim_service.defences.dawn import DawnSpec
 from victim_service.defences.deceptive_labels import DeceptiveLabelsSpec
+from victim_service.defences.gradient_redirection import GradientRedirectionSpec
 from victim_service.defences.label_only import LabelOnlySpec
+from victim_service.defences.mad import MadSpec
 from victim_service.defences.modelguard_s import ModelGuardSSpec
 from victim_service.defences.modelguard_w import ModelGuardWSpec
 from victim_service.defences.noise import NoiseSpec
@@ -16,15 +20,32 @@ from victim_service.defences.temperature import TemperatureSpec
 from victim_service.defences.top_k import TopKSpec
 
 EXAMPLES: dict[str, tuple[DefenceSpec, ...]] = {
+    "adaptive_misinformation": (
+        AdaptiveMisinformationSpec(tau=0.6),
+        AdaptiveMisinformationSpec(tau=0.9, nu=10.0),
+        AdaptiveMisinformationSpec(tau=1.0, nu=1e6),
+    ),
     "confidence_buckets": (
         ConfidenceBucketsSpec(),
         ConfidenceBucketsSpec(low=0.01, mid_from=0.02, mid=0.02, high_from=1.0, high=1.0),
     ),
+    "dawn": (DawnSpec(rate=0.2), DawnSpec(rate=0.5)),
     "deceptive_labels": (
         DeceptiveLabelsSpec(delta=0.3, privacy=0.5),
         DeceptiveLabelsSpec(delta=1.0, privacy=0.01, labels=5),
     ),
+    "gradient_redirection": (
+        GradientRedirectionSpec(epsilon=1.0),
+        GradientRedirectionSpec(epsilon=0.2, direction="fixed"),
+        GradientRedirectionSpec(epsilon=2.0, direction="fixed", preserve_argmax=False),
+        GradientRedirectionSpec(epsilon=1.0, preserve_argmax=False),
+    ),
     "label_only": (LabelOnlySpec(),),
+    "mad": (
+        MadSpec(epsilon=1.0),
+        MadSpec(epsilon=2.0, variant="extreme"),
+        MadSpec(epsilon=0.3, variant="extreme", spread=3.0),
+    ),
     "modelguard_s": (ModelGuardSSpec(epsilon=1.0), ModelGuardSSpec(epsilon=0.05)),
     "modelguard_w": (
         ModelGuardWSpec(epsilon=1.0),

@@ -8,6 +8,7 @@ import numpy.typing as npt
 from pydantic import BeforeValidator, SerializeAsAny
 
 from shared.config import validate
+from victim_service.defences.adaptive_misinformation import AdaptiveMisinformationSpec
 from victim_service.defences.base import (
     Asked,
     Defence,
@@ -18,8 +19,11 @@ from victim_service.defences.base import (
 )
 from victim_service.defences.chain import check_chain, check_release
 from victim_service.defences.confidence_buckets import ConfidenceBucketsSpec
+from victim_service.defences.dawn import DawnSpec
 from victim_service.defences.deceptive_labels import DeceptiveLabelsSpec
+from victim_service.defences.gradient_redirection import GradientRedirectionSpec
 from victim_service.defences.label_only import LabelOnlySpec
+from victim_service.defences.mad import MadSpec
 from victim_service.defences.modelguard_s import ModelGuardSSpec
 from victim_service.defences.modelguard_w import ModelGuardWSpec
 from victim_service.defences.noise import NoiseSpec
@@ -29,9 +33,13 @@ from victim_service.defences.temperature import TemperatureSpec
 from victim_service.defences.top_k import TopKSpec
 
 DEFENCES: dict[str, type[DefenceSpec]] = {
+    "adaptive_misinformation": AdaptiveMisinformationSpec,
     "confidence_buckets": ConfidenceBucketsSpec,
+    "dawn": DawnSpec,
     "deceptive_labels": DeceptiveLabelsSpec,
+    "gradient_redirection": GradientRedirectionSpec,
     "label_only": LabelOnlySpec,
+    "mad": MadSpec,
     "modelguard_s": ModelGuardSSpec,
     "modelguard_w": ModelGuardWSpec,
     "noise": NoiseSpec,

@@ -19,6 +19,11 @@ GUARD_S = {"kind": "modelguard_s", "epsilon": 1.0}
 DECEIVE = {"kind": "deceptive_labels", "delta": 0.2, "privacy": 1.0}
 BEND = {"kind": "reverse_sigmoid", "beta": 0.01, "gamma": 0.2}
 
+MARK = {"kind": "dawn", "rate": 0.01}
+TURN = {"kind": "mad", "epsilon": 1.0}
+REDIRECT = {"kind": "gradient_redirection", "epsilon": 1.0}
+MISLEAD = {"kind": "adaptive_misinformation", "tau": 0.5}
+
 
 def plan(chain: list[dict[str, object]], label_mode: LabelMode = "soft", **fields: object) -> Plan:
     document = {"name": "p", "label_mode": label_mode, "defences": chain, **fields}
@@ -34,6 +39,9 @@ def plan(chain: list[dict[str, object]], label_mode: LabelMode = "soft", **field
         [ROUND, BUCKETS],
         [ROUND, TOP],
         [NOISE, DECEIVE],
+        [MARK, MISLEAD, REDIRECT, TURN, GUARD_S],
+        [TOP, MARK, ROUND],
+        [LABEL, MARK],
         [GUARD_S, DECEIVE],
     ],
     ids=lambda chain: "-".join(link["kind"] for link in chain),
@@ -58,6 +66,10 @@ def test_a_chain_that_takes_away_step_by_step_is_sold(chain):
         ([LABEL, BUCKETS], "confidence_buckets needs .*, and label_only before it"),
         ([TOP, DECEIVE], "deceptive_labels needs shortened probabilities, and top_k before it"),
         ([DECEIVE, LABEL], "label_only needs a label and a confidence, and deceptive_labels"),
+        ([TOP, TURN], "mad needs exact probabilities, and top_k before it"),
+        ([LABEL, MARK, MISLEAD], "adaptive_misinformation needs .*, and label_only before it"),
+        ([ROUND, REDIRECT], "gradient_redirection needs exact probabilities, and rounding"),
+        ([MARK, MARK], "two of dawn do what one can do alone"),
         ([TOP, ROUND, TOP], "two of top_k do what one can do alone. Keep one of them"),
         ([ROUND, {**ROUND, "decimals": 1}], "two of rounding do what one can do alone"),
         ([WARM, WARM], "two of temperature do what one can do alone"),
@@ -108,6 +120,12 @@ def test_soft_and_hard_modes_go_with_every_chain(chain):
         ({**BUCKETS, "mid": 0.95}, "must lie in its own bucket"),
         ({**DECEIVE, "labels": 1}, "labels: .*greater than or equal to 2"),
         ({**DECEIVE, "delta": 1.5}, "delta: .*less than or equal to 1"),
+        ({**MARK, "rate": 0.6}, "rate: .*less than or equal to 0.5"),
+        ({**TURN, "epsilon": 2.1}, "epsilon: .*less than or equal to 2"),
+        ({**TURN, "variant": "best"}, "variant: .*argmax.*extreme"),
+        ({**REDIRECT, "direction": "ones"}, "direction: .*reverse.*fixed"),
+        ({**MISLEAD, "tau": 1.5}, "tau: .*less than or equal to 1"),
+        ({**MISLEAD, "nu": 0.0}, "nu: .*greater than 0"),
         ({**TOP, "k": 0}, "k: .*greater than or equal to 1"),
         ({**TOP, "rest": "zero"}, "rest: .*even.*renormalise"),
         ({**WARM, "temperature": 0.0}, "temperature: "),
