@@ -117,8 +117,8 @@ class SurrogateSpec(Frozen):
         if self.trained_on == "hard" and self.recipe.temperature != 1:
             raise ValueError(
                 f"recipe.temperature is {self.recipe.temperature:g}, but labels are hard, and only "
-                "probabilities have a temperature. Leave it out, or set labels to soft, and answers "
-                "to what leaves probabilities"
+                "probabilities have a temperature. Leave it out, or set labels to soft, and "
+                "answers to what leaves probabilities"
             )
         return self
 
