@@ -6,12 +6,14 @@ from pydantic import Field
 
 from attacker.adaptive.average import AverageSpec
 from attacker.adaptive.base import Adaption, AdaptionContext, AdaptionSpec
+from attacker.adaptive.denoiser import DenoiserSpec
 from attacker.adaptive.inversion import InversionSpec
 from attacker.adaptive.majority import MajoritySpec
 from attacker.adaptive.top1 import Top1Spec
 
 AnyAdaptionSpec = Annotated[
-    Top1Spec | AverageSpec | MajoritySpec | InversionSpec, Field(discriminator="kind")
+    Top1Spec | AverageSpec | MajoritySpec | InversionSpec | DenoiserSpec,
+    Field(discriminator="kind"),
 ]
 
 ADAPTIONS: dict[str, type[AdaptionSpec]] = {

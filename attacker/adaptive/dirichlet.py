@@ -2,13 +2,17 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 
 from attacker.known_defences import KnownDefence
-from attacker.sources.altered import log_uniform
+from attacker.sources.altered import log_uniform, within
 
 BLOCK_ROWS = 2048
+
+Concentration = Annotated[tuple[float, float], within(1e-3, 1e6)]
+"""Range of the sum of the parameters of symmetric Dirichlet distributions."""
 
 
 @dataclass(frozen=True)

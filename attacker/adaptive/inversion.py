@@ -1,21 +1,19 @@
 """`inversion`: what the model had said, read from a table of what a known defence makes of rows."""
 
 from collections.abc import Iterable
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
 from attacker.adaptive.base import Adaption, AdaptionContext, AdaptionSpec
-from attacker.adaptive.dirichlet import Pairs, descending, draw_pairs
+from attacker.adaptive.dirichlet import Concentration, Pairs, descending, draw_pairs
+from attacker.adaptive.groups import mean_of_ties
 from attacker.known_defences import KnownDefence
-from attacker.sources.altered import within
 from shared.contract import LabelMode
 from shared.seeding import numpy_stream
 
 _CHUNK_ANSWERS = 2048
-
-Concentration = Annotated[tuple[float, float], within(1e-3, 1e6)]
 
 
 class InversionSpec(AdaptionSpec):
@@ -91,19 +89,3 @@ def look_up(ordered: np.ndarray, table: Iterable[Pairs], tolerance: float) -> np
             nearest[part][closer] = pairs.clean[best[closer]]
     means = sums / np.maximum(counts, 1)[:, np.newaxis]
     return np.where(counts[:, np.newaxis] > 0, means, nearest)
-
-
-def mean_of_ties(rows: np.ndarray, ordered: np.ndarray) -> np.ndarray:
-    """Return ``rows`` (N, K) with labels of equal answers made equal, by their mean.
-
-    ``ordered`` are the descending answers. Nothing tells such labels apart, and a table row that
-    does only says how its own draws fell.
-    """
-    n, k = rows.shape
-    runs = np.zeros((n, k), dtype=np.int64)
-    np.cumsum(ordered[:, 1:] != ordered[:, :-1], axis=1, out=runs[:, 1:])
-    runs += np.arange(n)[:, np.newaxis] * k
-    sums = np.bincount(runs.ravel(), rows.ravel(), minlength=n * k)
-    counts = np.bincount(runs.ravel(), minlength=n * k)
-    means: np.ndarray = (sums / np.maximum(counts, 1))[runs]
-    return means

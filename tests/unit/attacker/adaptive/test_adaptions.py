@@ -8,6 +8,7 @@ from pydantic import TypeAdapter
 
 from attacker.adaptive import ADAPTIONS, AdaptionContext, AdaptionSpec, AnyAdaptionSpec
 from attacker.adaptive.average import AverageSpec
+from attacker.adaptive.denoiser import DenoiserSpec
 from attacker.adaptive.groups import shared_mean
 from attacker.adaptive.inversion import InversionSpec
 from attacker.adaptive.majority import MajoritySpec
@@ -20,6 +21,7 @@ TABLE: list[AdaptionSpec] = [
     AverageSpec(),
     MajoritySpec(),
     InversionSpec(rows=4000),
+    DenoiserSpec(rows=4000, hidden=16),
 ]
 GROUPS = np.array([7, 7, 7, 2, 2, 5, 2, 7])
 CONTEXT = AdaptionContext(3, GROUPS, KnownTemperature(temperature=2))

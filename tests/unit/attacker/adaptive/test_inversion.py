@@ -6,7 +6,8 @@ from pydantic import ValidationError
 
 from attacker.adaptive import AdaptionContext
 from attacker.adaptive.dirichlet import Pairs, draw_pairs, draw_rows
-from attacker.adaptive.inversion import InversionSpec, look_up, mean_of_ties
+from attacker.adaptive.groups import mean_of_ties
+from attacker.adaptive.inversion import InversionSpec, look_up
 from attacker.known_defences import KnownDefence
 from attacker.known_defences.reverse_sigmoid import KnownReverseSigmoid
 from attacker.known_defences.rounding import KnownRounding
