@@ -63,10 +63,12 @@ class Denoiser(Adaption):
         order = descending(answers)
         ordered = np.take_along_axis(answers, order, axis=1).astype(np.float64)
         with torch.no_grad():
-            guessed = network(torch.from_numpy(ordered)).softmax(dim=1).double().numpy()
+            logits: torch.Tensor = network(torch.from_numpy(ordered))
+        guessed = logits.softmax(dim=1).double().numpy()
         rows = np.empty_like(guessed)
         np.put_along_axis(rows, order, mean_of_ties(guessed, ordered), axis=1)
-        return rows.astype(np.float32)
+        targets: np.ndarray = rows.astype(np.float32)
+        return targets
 
     def learn(self, classes: int) -> "DenoisingNetwork":
         """Return a network that has seen all draws once; it takes descending rows of ``classes``.
@@ -97,14 +99,10 @@ class DenoisingNetwork(nn.Module):
 
     def __init__(self, classes: int, hidden: int) -> None:
         super().__init__()
+        last = nn.Linear(hidden, classes)
         self.correction = nn.Sequential(
-            nn.Linear(2 * classes, hidden),
-            nn.ReLU(),
-            nn.Linear(hidden, hidden),
-            nn.ReLU(),
-            nn.Linear(hidden, classes),
+            nn.Linear(2 * classes, hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU(), last
         )
-        last = self.correction[-1]
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
 
