@@ -8,10 +8,13 @@ import numpy as np
 import torch
 from pydantic import Field, StringConstraints, model_validator
 
+from attacker.adaptive import AnyAdaptionSpec
 from attacker.errors import ExperimentError, KnowledgeMissing
+from attacker.known_defences import DefenceKnowledge, KnownDefence
 from attacker.samplers import SamplerSpec
 from attacker.sources import SourceSpec
-from shared.config import Frozen, read_yaml, validate
+from attacker.sources.jitter import JitterSpec
+from shared.config import Frozen, later, read_yaml, validate
 from shared.contract import ModelCard
 from shared.corpora import CorpusSpec, expanded
 from shared.networks import NetworkSpec
@@ -38,8 +41,14 @@ class Knowledge(Frozen):
     """Path of the victim's class_counts.json, where assumption A3 is granted."""
     first_layers: int = Field(default=0, ge=0)
     """How many of the victim's first layers are known, for ``surrogate.initial_layers``."""
-    defence: bool = False
-    """Whether the attacker knows which defences the victim runs."""
+    defence: DefenceKnowledge = False
+    """Whether the attacker knows which defences the victim runs; or the defence itself, as in
+    ``{kind: rounding, decimals: 2}``, for the adaptions that turn a known one back."""
+
+    @property
+    def known_defence(self) -> KnownDefence | None:
+        """The victim's defence, where it is granted with its settings."""
+        return None if isinstance(self.defence, bool) else self.defence
 
 
 class QuerySettings(Frozen):
@@ -83,6 +92,13 @@ class SurrogateSpec(Frozen):
     holdout: float = Field(default=0.1, gt=0, lt=1)
     """Share of the kept clips that chooses the model; the victim's test split never does."""
     initial_layers: InitialLayers | None = None
+    answers: AnyAdaptionSpec | None = later(None)
+    """What is made of the answers before training; by default they are taken as they are."""
+
+    @property
+    def trained_on(self) -> Literal["soft", "hard"]:
+        """``labels``, unless ``answers`` leaves labels alone."""
+        return "hard" if self.answers is not None and self.answers.gives_labels else self.labels
 
     @model_validator(mode="after")
     def _known_layers(self) -> Self:
@@ -98,10 +114,11 @@ class SurrogateSpec(Frozen):
 
     @model_validator(mode="after")
     def _temperature_of_probabilities(self) -> Self:
-        if self.labels == "hard" and self.recipe.temperature != 1:
+        if self.trained_on == "hard" and self.recipe.temperature != 1:
             raise ValueError(
                 f"recipe.temperature is {self.recipe.temperature:g}, but labels are hard, and only "
-                "probabilities have a temperature. Leave it out, or set labels to soft"
+                "probabilities have a temperature. Leave it out, or set labels to soft, and "
+                "answers to what leaves probabilities"
             )
         return self
 
@@ -155,7 +172,26 @@ class Experiment(Frozen):
                 f"surrogate.initial_layers.count is {layers.count}, but knowledge.first_layers "
                 f"grants {self.knowledge.first_layers}"
             )
+        self._demand_what_adaptions_need()
         return self
+
+    def _demand_what_adaptions_need(self) -> None:
+        answers = self.surrogate.answers
+        if answers is None:
+            return
+        if answers.needs_defence and self.knowledge.known_defence is None:
+            raise ValueError(
+                f"surrogate.answers is {answers.kind}, which turns a known defence back, but "
+                "knowledge.defence names none. Set it to the victim's, such as {kind: rounding, "
+                "decimals: 2}, or use top1, which needs no knowledge"
+            )
+        for campaign in self.campaigns:
+            if answers.needs_copies and not isinstance(campaign.source, JitterSpec):
+                raise ValueError(
+                    f"campaign {campaign.name}: surrogate.answers is {answers.kind}, but "
+                    f"{campaign.source.kind} sends no copies of a window. Use the source jitter, "
+                    "or leave surrogate.answers out"
+                )
 
     def marks_up_to(self, bought: int) -> tuple[int, ...]:
         """Return the marks to train at when ``bought`` clips were bought.

@@ -15,11 +15,14 @@ import numpy as np
 import torch
 from torch import nn
 
+from attacker.adaptive import AdaptionContext
 from attacker.errors import ExperimentError
 from attacker.experiment import InitialLayers, SurrogateSpec
 from attacker.journal import Rows
+from attacker.known_defences import KnownDefence
 from attacker.transfer_set import Clips, TransferSet
 from shared import checkpoint
+from shared.clip_source import most_probable
 from shared.contract import ModelCard
 from shared.corpora import expanded
 from shared.networks import SpeakerNetwork, copy_first_layers
@@ -46,11 +49,13 @@ class MarkInputs:
     card: ModelCard
     spec: SurrogateSpec
     seed: int
+    known_defence: KnownDefence | None = None
+    """What the experiment grants of the victim's defence."""
 
     @property
     def labels(self) -> str:
         """``soft`` or ``hard``; a victim that sells hard labels leaves no choice."""
-        return "hard" if self.card.label_mode == "hard" else self.spec.labels
+        return "hard" if self.card.label_mode == "hard" else self.spec.trained_on
 
     def sha256(self) -> str:
         """Return the identity of these inputs."""
@@ -62,6 +67,9 @@ class MarkInputs:
             "initial": _initial_sha256(self.spec.initial_layers),
             "seed": self.seed,
         }
+        if self.spec.answers is not None and self.spec.answers.needs_defence:
+            known = self.known_defence
+            facts["known_defence"] = None if known is None else known.model_dump(mode="json")
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
@@ -92,10 +100,12 @@ def train(
     """
     inputs_sha256 = inputs.sha256()
     kept = inputs.rows.kept
-    targets = make_targets(inputs.rows.answers[kept], inputs.card, inputs.labels)
-    transfer = TransferSet(clips, inputs.rows.indices[kept], targets)
+    groups = clips.source.group_of(inputs.rows.indices[kept])
+    transfer = TransferSet(clips, inputs.rows.indices[kept], adapted_targets(inputs, groups))
     model = fresh_model(inputs)
-    held_out, used = split_holdout(len(transfer), inputs.spec.holdout, inputs.seed, inputs.mark)
+    held_out, used = split_holdout(
+        len(transfer), inputs.spec.holdout, inputs.seed, inputs.mark, groups
+    )
     state = folder / "state" / inputs_sha256[:16]
     result = fit(
         model,
@@ -147,6 +157,41 @@ def demand_initial_layers(spec: SurrogateSpec, n_classes: int) -> None:
             _start(spec.network.build(n_classes), spec.initial_layers)
 
 
+def demand_answers(spec: SurrogateSpec, card: ModelCard) -> None:
+    """See that what the victim sells can be adapted as ``spec`` says, before anything is bought.
+
+    Raises:
+        ExperimentError: the adaption needs answers that this victim does not sell.
+    """
+    if spec.answers is not None and card.label_mode not in spec.answers.takes:
+        raise ExperimentError(
+            f"surrogate.answers: {spec.answers.kind} takes {' or '.join(spec.answers.takes)} "
+            f"answers, but the victim's label mode is {card.label_mode}. Use top1 or majority, "
+            "which take any, or leave surrogate.answers out."
+        )
+
+
+def adapted_targets(inputs: MarkInputs, groups: np.ndarray | None) -> np.ndarray:
+    """Return what a surrogate is trained on, of the kept clips: (N, K) float32 or (N,) int64.
+
+    ``groups`` (N,) tells which kept clips are copies of one window, if any are.
+
+    Raises:
+        ExperimentError: the adaption lacks what it needs.
+    """
+    answers, spec = inputs.rows.answers[inputs.rows.kept], inputs.spec.answers
+    if spec is None:
+        return make_targets(answers, inputs.card, inputs.labels)
+    demand_answers(inputs.spec, inputs.card)
+    seed = derive(inputs.seed, "surrogate", "answers", spec.kind)
+    adaption = spec.build(AdaptionContext(seed, groups, inputs.known_defence))
+    rows = make_targets(answers, inputs.card, "soft")
+    if rows.ndim == 1:
+        rows = np.eye(len(inputs.card.labels), dtype=np.float32)[rows]
+    targets = adaption.adapt(rows)
+    return most_probable(targets) if inputs.labels == "hard" else targets
+
+
 def make_targets(answers: np.ndarray, card: ModelCard, labels: str) -> np.ndarray:
     """Return what to train on: (N, K) float32 rows that sum to 1, or (N,) int64 labels.
 
@@ -170,8 +215,18 @@ def make_targets(answers: np.ndarray, card: ModelCard, labels: str) -> np.ndarra
     return rows
 
 
-def split_holdout(count: int, share: float, seed: int, mark: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return (held-out, training) positions, ascending, of ``count`` kept clips."""
+def split_holdout(
+    count: int, share: float, seed: int, mark: int, groups: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return (held-out, training) positions, ascending, of ``count`` kept clips.
+
+    Clips of one of ``groups`` (``count``,) stay together: a copy of a clip that was trained on says
+    nothing new of a model.
+    """
+    if groups is not None and len(names := np.unique(groups)) > 1:
+        apart, _ = split_holdout(len(names), share, seed, mark)
+        chosen = np.isin(groups, names[apart])
+        return np.flatnonzero(chosen), np.flatnonzero(~chosen)
     order = numpy_stream(seed, "surrogate", "holdout", mark).permutation(count)
     held_out = max(1, round(share * count))
     return np.sort(order[:held_out]), np.sort(order[held_out:])
@@ -197,6 +252,7 @@ def load_surrogate(folder: Path) -> tuple[SpeakerNetwork, dict[str, Any]]:
 
 def _card(inputs: MarkInputs, inputs_sha256: str) -> dict[str, Any]:
     rows, k = inputs.rows, len(inputs.card.labels)
+    spec = inputs.spec.model_dump(mode="json")
     return {
         "kind": KIND,
         "mark": inputs.mark,
@@ -214,7 +270,8 @@ def _card(inputs: MarkInputs, inputs_sha256: str) -> dict[str, Any]:
         "trained_on": inputs.labels,
         "network": inputs.spec.network.model_dump(mode="json"),
         "recipe": inputs.spec.recipe.model_dump(mode="json"),
-        "initial_layers": inputs.spec.model_dump(mode="json")["initial_layers"],
+        "initial_layers": spec["initial_layers"],
+        **({"answers": spec["answers"]} if "answers" in spec else {}),
         "seed": inputs.seed,
     }
 

@@ -56,6 +56,7 @@ class Theft:
             card = await oracle.card()
             self.experiment.demand_audio(card)
             surrogate.demand_initial_layers(self.experiment.surrogate, len(card.labels))
+            surrogate.demand_answers(self.experiment.surrogate, card)
             material = Material(self.experiment, card, self.cache, device, view.corpus, view.note)
             # All sources and samplers are made before the first clip is paid for.
             parts = [
@@ -124,6 +125,7 @@ def train_surrogates(
                 card=material.card,
                 spec=experiment.surrogate,
                 seed=experiment.seed,
+                known_defence=experiment.knowledge.known_defence,
             )
             volume = int(inputs.rows.kept.sum())
             if volume < surrogate.FEWEST_CLIPS:

@@ -11,7 +11,7 @@ from shared.config import Frozen
 
 
 def list_kinds() -> None:
-    """List sources, samplers, corpora and networks, with their fields and defaults."""
+    """List sources, samplers, adaptions and the rest, with their fields and defaults."""
     console = Console()
     for title, kinds in tables().items():
         table = Table("kind", "field", "type", "default", "what it is", title=title)
@@ -26,6 +26,8 @@ def list_kinds() -> None:
 
 def tables() -> dict[str, dict[str, type[Frozen]]]:
     """Return the package's tables by title; every kind of each is listed."""
+    from attacker.adaptive import ADAPTIONS
+    from attacker.known_defences import KNOWN_DEFENCES
     from attacker.samplers import SAMPLERS
     from attacker.sources import SOURCES
     from shared.corpora import CorpusSpec
@@ -35,6 +37,8 @@ def tables() -> dict[str, dict[str, type[Frozen]]]:
     return {
         "sources": dict(SOURCES),
         "samplers": dict(SAMPLERS),
+        "adaptions (surrogate.answers)": dict(ADAPTIONS),
+        "known defences (knowledge.defence)": dict(KNOWN_DEFENCES),
         "corpora": corpora,
         "networks": dict(NETWORKS),
         "image networks": dict(IMAGE_NETWORKS),

@@ -11,6 +11,7 @@ from attacker.sources.base import Source, SourceContext
 from attacker.sources.chain import ChainSpec
 from attacker.sources.gaussian_noise import GaussianNoiseSpec
 from attacker.sources.interpolate import InterpolateSpec
+from attacker.sources.jitter import JitterSpec
 from attacker.sources.links import LinkSpec
 from attacker.sources.proxy import ProxySpec
 from attacker.sources.wavegan import WaveganSpec
@@ -20,6 +21,7 @@ SourceSpec = Annotated[
     ProxySpec  # the proxy corpus as it is
     | LinkSpec  # B1, B2 and every other alteration of it
     | ChainSpec
+    | JitterSpec
     | InterpolateSpec
     | GaussianNoiseSpec
     | WaveganSpec,

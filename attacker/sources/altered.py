@@ -105,10 +105,14 @@ class AlteredSource(Source):
             if stream.random() < link.probability:
                 changes.append(link.alteration.draw(samples, stream))
                 samples = changes[-1].takes_samples
-        window = self.walk.window(index, samples)
+        window = self.window(index, samples)
         for change in reversed(changes):
             window = np.clip(change.apply(window), -1, 1)
         return window
+
+    def window(self, index: int, samples: int) -> Wave:
+        """Return the ``samples`` samples that the links of query ``index`` alter."""
+        return self.walk.window(index, samples)
 
 
 def within(least: float, most: float) -> AfterValidator:

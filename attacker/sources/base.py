@@ -72,6 +72,14 @@ class Source(ABC):
             )
         return from_int16(to_int16(clips))
 
+    def group_of(self, indices: np.ndarray) -> np.ndarray | None:
+        """Return which window each query of ``indices`` (B,) is a copy of, (B,) int64.
+
+        None: the source sends no copies, and every clip stands for itself.
+        """
+        del indices
+        return None
+
     def make_batch(self, indices: np.ndarray) -> np.ndarray:
         """Return clips (B, T) in [-1, 1], one :meth:`make` after the other."""
         return np.stack(

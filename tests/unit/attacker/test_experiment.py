@@ -1,17 +1,24 @@
 """Experiment files: the ones that ship, and each way to get one wrong."""
 
 import copy
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
 import attacker
 from attacker.errors import ExperimentError, KnowledgeMissing
 from attacker.experiment import Experiment, load_experiment
+from attacker.journal import Rows
+from attacker.known_defences.rounding import KnownRounding
+from attacker.material import Material
+from attacker.surrogate import MarkInputs
 from shared.config import ConfigError, dump_yaml
 from shared.contract import ModelCard
 
@@ -122,6 +129,34 @@ def test_a_resolved_experiment_reads_back_the_same(write: Write, tmp_path: Path)
             {"campaigns__1__sampler": {"kind": "static_threshold", "tau": -1}},
             ["tau", "greater than"],
         ),
+        (
+            {"surrogate__answers": {"kind": "inversion"}},
+            ["inversion", "knowledge.defence names none", "top1"],
+        ),
+        (
+            {"surrogate__answers": {"kind": "inversion"}, "knowledge": {"defence": True}},
+            ["inversion", "knowledge.defence names none"],
+        ),
+        (
+            {"surrogate__answers": {"kind": "average"}},
+            ["campaign one", "average", "proxy sends no copies", "source jitter"],
+        ),
+        (
+            {
+                "surrogate__answers": {"kind": "majority"},
+                "campaigns__0__source": {"kind": "jitter"},
+            },
+            ["campaign two", "majority", "amplify sends no copies"],
+        ),
+        (
+            {"surrogate__answers": {"kind": "top1"}, "surrogate__recipe": {"temperature": 2}},
+            ["recipe.temperature is 2", "labels are hard"],
+        ),
+        ({"surrogate__answers": {"kind": "magic"}}, ["surrogate.answers", "'magic'", "'top1'"]),
+        ({"knowledge": {"defence": {"kind": "magic"}}}, ["knowledge.defence", "'rounding'"]),
+        ({"knowledge": {"defence": {"decimals": 2}}}, ["knowledge.defence", "`kind` is missing"]),
+        ({"knowledge": {"defence": {"kind": "rounding"}}}, ["decimals", "missing"]),
+        ({"knowledge": {"defence": "maybe"}}, ["knowledge.defence", "maybe"]),
         ({"budget": 63, "marks": []}, ["a budget of 63", "one batch of 64", "query.batch_clips"]),
     ],
 )
@@ -163,6 +198,56 @@ def test_granted_layers_may_be_used(write: Write) -> None:
     granted = load_experiment(write(data)).surrogate.initial_layers
     assert granted is not None
     assert granted.count == 2
+
+
+def test_a_known_defence_is_granted_as_data(write: Write, tmp_path: Path) -> None:
+    known = {"kind": "rounding", "decimals": 2}
+    data = changed(knowledge={"defence": known}, surrogate__answers={"kind": "inversion"})
+    experiment = load_experiment(write(data))
+    assert experiment.knowledge.known_defence == KnownRounding(decimals=2)
+    resolved = tmp_path / "resolved.yaml"
+    resolved.write_text(dump_yaml(experiment))
+    assert load_experiment(resolved) == experiment
+
+
+@pytest.mark.parametrize("granted", [True, False])
+def test_that_there_is_a_defence_may_be_all_that_is_known(write: Write, granted: bool) -> None:
+    knowledge = load_experiment(write(changed(knowledge={"defence": granted}))).knowledge
+    assert knowledge.defence is granted
+    assert knowledge.known_defence is None
+    assert knowledge.model_dump(mode="json")["defence"] is granted
+
+
+def test_an_experiment_without_adaptions_is_named_as_before_there_were_any() -> None:
+    golden = {
+        "name": "golden",
+        "proxy": {"kind": "speaker_tree", "root": "somewhere"},
+        "budget": 100,
+        "campaigns": [
+            {
+                "name": "one",
+                "source": {"kind": "chain", "links": [{"kind": "amplify"}]},
+                "sampler": {"kind": "static_threshold", "tau": 3},
+            }
+        ],
+        "surrogate": {"network": {"kind": "knagg_cnn"}},
+    }
+    experiment = Experiment.model_validate(golden)
+    digest = hashlib.sha256(experiment.model_dump_json().encode()).hexdigest()
+    assert digest == "5718c31b0e56b21fc75465c771e5bc189896616e801197356cb586dbb07b75ca"
+    victim = card(labels=["a", "b", "c"], clip_samples=256, checkpoint="victim")
+    material = Material(experiment, victim)
+    (campaign,) = experiment.campaigns
+    source: Any = SimpleNamespace(material="m")
+    identity = material.identity(campaign, source, material.sampler(campaign))
+    named = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+    assert named == "df7ffecd5ab69b213b81f23cb64f845ccd1abc8509d68aa48962948c1d7b673c"
+    labels = np.arange(8) % 3
+    answers = np.full((8, 3), 0.25, dtype=np.float32)
+    answers[np.arange(8), labels] = 0.5
+    rows = Rows(np.arange(8), labels, labels != 1, answers)
+    inputs = MarkInputs(8, rows, identity, victim, experiment.surrogate, seed=3)
+    assert inputs.sha256() == "45066e908541bd1431accef09320c9d92191c33aa3cde827e2bfe32f136c901d"
 
 
 @pytest.mark.parametrize(

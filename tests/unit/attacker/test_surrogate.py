@@ -10,11 +10,12 @@ import torch
 from pydantic import ValidationError
 
 from attacker import surrogate
-from attacker.errors import ExperimentError
+from attacker.errors import ExperimentError, KnowledgeMissing
 from attacker.experiment import InitialLayers, SurrogateSpec
 from attacker.journal import Rows
+from attacker.known_defences.temperature import KnownTemperature
 from attacker.sources import Source, SourceContext
-from attacker.sources.gaussian_noise import GaussianNoiseSpec
+from attacker.sources.gaussian_noise import GaussianNoiseSource, GaussianNoiseSpec
 from attacker.surrogate import MarkInputs, load_surrogate, make_targets
 from attacker.transfer_set import Clips, TransferSet
 from shared import checkpoint
@@ -257,6 +258,105 @@ def test_temperature_needs_probabilities(tmp_path: Path) -> None:
         spec = SPEC.model_copy(update={"recipe": SPEC.recipe.model_copy(update=update)})
         train(tmp_path / name, inputs(40, hard, card=card("hard"), spec=spec))
     assert equal(tmp_path / "hot", tmp_path / "plain")
+
+
+def adapting(kind: str, **changes: Any) -> SurrogateSpec:
+    return SurrogateSpec.model_validate({**SPEC.model_dump(), "answers": {"kind": kind, **changes}})
+
+
+def test_answers_are_adapted_before_training_and_the_card_says_so(tmp_path: Path) -> None:
+    what = inputs(40, spec=adapting("top1"))
+    trained = train(tmp_path / "top1", what)
+    assert (trained["trained_on"], trained["answers"]) == ("hard", {"kind": "top1"})
+    hard = SPEC.model_copy(update={"labels": "hard"})
+    assert "answers" not in train(tmp_path / "hard", inputs(40, spec=hard))
+    assert equal(tmp_path / "top1", tmp_path / "hard")
+    assert what.sha256() != inputs(40, spec=hard).sha256()
+
+
+def test_a_known_defence_is_part_of_the_identity_of_what_uses_it() -> None:
+    known = KnownTemperature(temperature=2)
+    spec = adapting("inversion", rows=1000)
+    identities = {
+        inputs(40, spec=spec, known_defence=known).sha256(),
+        inputs(40, spec=spec, known_defence=KnownTemperature(temperature=3)).sha256(),
+        inputs(40, spec=spec).sha256(),
+    }
+    assert len(identities) == 3
+    assert inputs(40, known_defence=known).sha256() == inputs(40).sha256()
+
+
+def test_an_inversion_trains_on_what_it_found() -> None:
+    known = KnownTemperature(temperature=2)
+    bought = rows()
+    shown = replace(bought, answers=known.defend(bought.answers).astype(np.float32))
+    spec = adapting("inversion")
+    what = inputs(80, shown, spec=spec, known_defence=known)
+    targets = surrogate.adapted_targets(what, None)
+    clean = bought.answers[bought.kept]
+    assert np.abs(targets - clean).mean() < 0.1 * np.abs(shown.answers[bought.kept] - clean).mean()
+    hard = replace(what, spec=spec.model_copy(update={"labels": "hard"}))
+    assert np.array_equal(surrogate.adapted_targets(hard, None), targets.argmax(axis=1))
+    with pytest.raises(KnowledgeMissing):
+        surrogate.adapted_targets(replace(what, known_defence=None), None)
+
+
+def test_copies_are_averaged_among_the_kept_ones_alone() -> None:
+    bought, groups = rows(), np.arange(80) // 4
+    kept = bought.kept
+    targets = surrogate.adapted_targets(inputs(80, bought, spec=adapting("average")), groups[kept])
+    mine = (groups == 3) & kept
+    assert 1 < mine.sum() < 4
+    wanted = bought.answers[mine].mean(axis=0)
+    assert targets[groups[kept] == 3] == pytest.approx(np.tile(wanted, (mine.sum(), 1)))
+
+
+def test_labels_that_were_sold_can_be_voted_on_but_not_averaged() -> None:
+    sold = replace(rows(), kept=np.ones(80, dtype=bool), answers=rows().labels)
+    groups = np.arange(80) // 5
+    what = inputs(80, sold, card=card("hard"), spec=adapting("majority"))
+    voted = surrogate.adapted_targets(what, groups)
+    for group in range(16):
+        counts = np.bincount(sold.labels[groups == group], minlength=K)
+        assert (voted[groups == group] == counts.argmax()).all()
+    for kind in ("average", "inversion"):
+        with pytest.raises(ExperimentError, match=rf"answers: {kind} takes soft .* is hard\. Use"):
+            surrogate.demand_answers(adapting(kind), card("hard"))
+    surrogate.demand_answers(adapting("average"), card("top_k", 2))
+    surrogate.demand_answers(SPEC, card("hard"))
+
+
+def test_what_top_k_withheld_is_spread_before_copies_are_averaged() -> None:
+    shown = np.array([[0.6, 0.0, 0.0], [0.0, 0.8, 0.0]], dtype=np.float32)
+    pair = Rows(np.arange(2), shown.argmax(axis=1), np.ones(2, dtype=bool), shown)
+    what = inputs(2, pair, card=card("top_k", 1), spec=adapting("average"))
+    targets = surrogate.adapted_targets(what, np.zeros(2, dtype=np.int64))
+    assert targets == pytest.approx(np.array([[0.35, 0.5, 0.15]] * 2))
+
+
+def test_copies_of_a_window_are_never_on_both_sides_of_the_holdout() -> None:
+    groups = np.random.default_rng(0).permutation(np.arange(60) // 4)
+    held_out, used = surrogate.split_holdout(60, 0.2, 0, 60, groups)
+    assert sorted([*held_out, *used]) == list(range(60))
+    assert set(groups[held_out]).isdisjoint(groups[used])
+    assert len(set(groups[held_out])) == 3
+    alone = surrogate.split_holdout(4, 0.2, 0, 4, np.zeros(4))  # one window: no other way
+    assert [len(part) for part in alone] == [1, 3]
+
+
+def test_training_asks_the_source_which_clips_are_copies(tmp_path: Path) -> None:
+    class Copies(GaussianNoiseSource):
+        def group_of(self, indices: np.ndarray) -> np.ndarray:
+            groups: np.ndarray = np.asarray(indices) // 4
+            return groups
+
+    what = inputs(40, spec=adapting("average"))
+    source = Copies(noise().context, GaussianNoiseSpec())
+    clips = Clips(source, what.rows.indices[what.rows.kept])
+    trained = surrogate.train(what, clips, tmp_path / "copies")
+    assert trained["trained_on"] == "soft"
+    with pytest.raises(ExperimentError, match="jitter"):
+        train(tmp_path / "none", what)
 
 
 def test_soft_targets_are_rows_that_sum_to_one() -> None:

@@ -97,7 +97,14 @@ def test_what_ships_validates(call: Call) -> None:
 def test_list_shows_every_kind_with_its_fields(call: Call) -> None:
     code, output = call("list")
     assert code == 0
-    for word in ("gaussian_noise", "sigma_semitones", "dynamic_threshold", "alpha", "voices"):
+    for word in (
+        "gaussian_noise",
+        "sigma_semitones",
+        "dynamic_threshold",
+        "alpha",
+        "voices",
+        "top1",
+    ):
         assert word in output
 
 

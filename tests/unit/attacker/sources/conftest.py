@@ -14,6 +14,7 @@ from attacker.sources.chain import ChainSpec
 from attacker.sources.filter import FilterSpec
 from attacker.sources.gaussian_noise import GaussianNoiseSpec
 from attacker.sources.interpolate import InterpolateSpec
+from attacker.sources.jitter import JitterSpec
 from attacker.sources.mix_noise import MixNoiseSpec
 from attacker.sources.pitch_shift import PitchShiftSpec
 from attacker.sources.proxy import ProxySpec
@@ -87,6 +88,7 @@ def table(generator: Path) -> dict[str, Any]:
         "chain": ChainSpec(
             links=(MixNoiseSpec(), SpeedSpec(), PitchShiftSpec(probability=0.5), ReverbSpec())
         ),
+        "jitter": JitterSpec(),
         "interpolate": InterpolateSpec(),
         "gaussian_noise": GaussianNoiseSpec(sigma=0.5),
         "wavegan": WaveganSpec(generator=str(generator)),

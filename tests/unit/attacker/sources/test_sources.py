@@ -12,7 +12,7 @@ from attacker.sources import SOURCES, Source, SourceContext, SourceSpec
 from shared.audio import from_int16, to_int16
 
 LINKS = ("amplify", "pitch_shift", "speed", "filter", "reverb", "mix_noise")
-KINDS = ("proxy", *LINKS, "chain", "interpolate", "gaussian_noise", "wavegan")
+KINDS = ("proxy", *LINKS, "chain", "jitter", "interpolate", "gaussian_noise", "wavegan")
 Make = Callable[..., SourceContext]
 
 
