@@ -115,21 +115,6 @@ def test_every_container_is_held_to_its_place(done: Stack, service: str) -> None
     assert set(held["published"]) <= {"127.0.0.1"}
 
 
-def test_another_user_may_be_named(done: Stack, tmp_path: Path) -> None:
-    """Its files belong to whoever began it, on volumes that were another one's before."""
-    runs = tmp_path / "runs"
-    runs.mkdir()
-    os.chown(runs, 1234, 1234)
-    other = {"EARSHOT_UID": "1234", "EARSHOT_GID": "1234", "EARSHOT_RUNS": str(runs)}
-    done.compose("up", "-d", **other)
-    try:
-        assert (done.wait("attacker"), done.wait("lab")) == (0, 0), done.logs("attacker")
-        assert (runs / "campaign" / "report.html").stat().st_uid == 1234
-    finally:
-        done.compose("up", "-d")
-        assert (done.wait("attacker"), done.wait("lab")) == (0, 0)
-
-
 def test_neither_image_has_the_other_side_or_what_builds(done: Stack) -> None:
     for image, other in (("earshot-victim", "attacker"), ("earshot-attacker", "victim_service")):
         words = ["docker", "run", "--rm", "--entrypoint", "sh", image, "-c"]
@@ -188,6 +173,21 @@ def test_three_victims_keep_one_budget(done: Stack) -> None:
         done.answered_by(name) for name in (*done.containers("replica"), done.container("victim"))
     ]
     assert sum(share > 0 for share in shares) == 3, shares
+
+
+def test_another_user_may_be_named(done: Stack, tmp_path: Path) -> None:
+    """Its files belong to whoever began it, on volumes that were another one's before."""
+    runs = tmp_path / "runs"
+    runs.mkdir()
+    os.chown(runs, 1234, 1234)
+    other = {"EARSHOT_UID": "1234", "EARSHOT_GID": "1234", "EARSHOT_RUNS": str(runs)}
+    done.compose("up", "-d", **other)
+    try:
+        assert (done.wait("attacker"), done.wait("lab")) == (0, 0), done.logs("attacker")
+        assert (runs / "campaign" / "report.html").stat().st_uid == 1234
+    finally:
+        done.compose("up", "-d")
+        assert (done.wait("attacker"), done.wait("lab")) == (0, 0)
 
 
 def test_a_wrong_key_is_one_clear_line(done: Stack) -> None:

@@ -132,7 +132,7 @@ class Writer:
                 database.execute("BEGIN IMMEDIATE")
                 return
             except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                if not _is_busy(error) or time.monotonic() > deadline:
                     raise
             # SQLite's own way sleeps for up to 0.1 s, in which busier processes go first for ever.
             time.sleep(_LOCK_POLL_S)
@@ -185,6 +185,11 @@ class Writer:
             _log.warning("ledger failed", error=type(error).__name__, reason=str(error))
             outcomes = [(work, None, unreachable(str(error))) for work in group]
         _tell_all(outcomes)
+
+
+def _is_busy(error: sqlite3.OperationalError) -> bool:
+    """Whether somebody else has the lock, be it to write or to mend the log of a killed writer."""
+    return error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
 
 
 def _tell_all(outcomes: list[_Outcome]) -> None:

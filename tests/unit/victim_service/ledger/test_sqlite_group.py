@@ -305,3 +305,28 @@ def told(outcome: Any) -> Any:
         return outcome.code, outcome.remaining
     assert outcome is None
     return None
+
+
+@pytest.mark.parametrize("code", [sqlite3.SQLITE_BUSY, sqlite3.SQLITE_BUSY_RECOVERY])
+def test_a_file_that_somebody_holds_or_mends_is_waited_for(tmp_path, run, monkeypatch, code):
+    """As it is for a moment when two processes open it, or one was killed while it wrote."""
+    ledger = SqliteLedger(tmp_path / "ledger.sqlite", 5.0)
+    refusals = 3
+
+    class Held(sqlite3.Connection):
+        def execute(self, sql: str, *rest: Any) -> sqlite3.Cursor:
+            nonlocal refusals
+            if sql == "BEGIN IMMEDIATE" and refusals:
+                refusals -= 1
+                error = sqlite3.OperationalError("database is locked")
+                error.sqlite_errorcode = code
+                raise error
+            return super().execute(sql, *rest)
+
+    connect = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", lambda *a, **k: connect(*a, factory=Held, **k))
+    try:
+        run(ledger.ping())
+    finally:
+        ledger.close()
+    assert refusals == 0
