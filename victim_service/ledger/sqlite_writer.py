@@ -119,17 +119,17 @@ class Writer:
         if self._database is None:
             address = f"{self._path.resolve().as_uri()}?mode=rw"
             database = sqlite3.connect(address, uri=True, timeout=0.0, isolation_level=None)
-            database.execute("PRAGMA synchronous = FULL")
+            self._patiently(database, "PRAGMA synchronous = FULL")  # it reads the file, too
             self._database = database
         return self._database
 
-    def _begin(self, database: sqlite3.Connection) -> None:
-        """Take the lock that all writers of the file share."""
+    def _patiently(self, database: sqlite3.Connection, statement: str) -> None:
+        """Run what needs a lock that all users of the file share."""
         # 0.7 of the time for the lock leaves the rest for the work itself.
         deadline = time.monotonic() + 0.7 * self._timeout_s
         while True:
             try:
-                database.execute("BEGIN IMMEDIATE")
+                database.execute(statement)
                 return
             except sqlite3.OperationalError as error:
                 if not _is_busy(error) or time.monotonic() > deadline:
@@ -168,7 +168,7 @@ class Writer:
         outcomes: list[_Outcome] = []
         try:
             database = self._open()
-            self._begin(database)
+            self._patiently(database, "BEGIN IMMEDIATE")
             for work in group:
                 try:
                     outcomes.append((work, work.function(database), None))

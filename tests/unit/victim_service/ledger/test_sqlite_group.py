@@ -308,7 +308,10 @@ def told(outcome: Any) -> Any:
 
 
 @pytest.mark.parametrize("code", [sqlite3.SQLITE_BUSY, sqlite3.SQLITE_BUSY_RECOVERY])
-def test_a_file_that_somebody_holds_or_mends_is_waited_for(tmp_path, run, monkeypatch, code):
+@pytest.mark.parametrize("statement", ["BEGIN IMMEDIATE", "PRAGMA synchronous = FULL"])
+def test_a_file_that_somebody_holds_or_mends_is_waited_for(
+    tmp_path, run, monkeypatch, statement, code
+):
     """As it is for a moment when two processes open it, or one was killed while it wrote."""
     ledger = SqliteLedger(tmp_path / "ledger.sqlite", 5.0)
     refusals = 3
@@ -316,7 +319,7 @@ def test_a_file_that_somebody_holds_or_mends_is_waited_for(tmp_path, run, monkey
     class Held(sqlite3.Connection):
         def execute(self, sql: str, *rest: Any) -> sqlite3.Cursor:
             nonlocal refusals
-            if sql == "BEGIN IMMEDIATE" and refusals:
+            if sql == statement and refusals:
                 refusals -= 1
                 error = sqlite3.OperationalError("database is locked")
                 error.sqlite_errorcode = code
