@@ -193,13 +193,18 @@ class Experiment(Frozen):
                     "or leave surrogate.answers out"
                 )
 
+    @property
+    def planned_marks(self) -> tuple[int, ...]:
+        """Numbers of queries at which a surrogate is trained if the whole budget is spent."""
+        return self.marks or (self.budget,)
+
     def marks_up_to(self, bought: int) -> tuple[int, ...]:
         """Return the marks to train at when ``bought`` clips were bought.
 
         Marks beyond that fall away; what was bought is itself a mark where the campaign ended
         before its last one.
         """
-        marks = self.marks or (self.budget,)
+        marks = self.planned_marks
         reached = tuple(mark for mark in marks if mark <= bought)
         return reached if len(reached) == len(marks) or bought == 0 else _with(reached, bought)
 

@@ -65,9 +65,7 @@ class Forecast:
     @property
     def missing(self) -> int:
         """Clips that the account will not buy."""
-        remaining = self.account.remaining
-        wanted = sum(campaign.unpaid for campaign in self.campaigns)
-        return 0 if remaining is None else max(0, wanted - remaining)
+        return missing_clips(self.account, sum(campaign.unpaid for campaign in self.campaigns))
 
 
 def forecast(
@@ -91,7 +89,7 @@ def forecast(
     Raises:
         EarshotError: the experiment does not fit the victim, or it cannot be reached.
     """
-    card, account = asyncio.run(_ask(url, key, patience_s))
+    card, account = asyncio.run(ask(url, key, patience_s))
     experiment.demand_audio(card)
     material = Material(experiment, card, cache, device, on_corpus, on_note)
     # All parts first: a source that does not fit should be said before the clock runs.
@@ -100,7 +98,7 @@ def forecast(
     campaigns = []
     for spec, source, sampler in sources:
         most = None if sampler.caps is None else int(sampler.caps.sum())
-        kept = [mark if most is None else min(mark, most) for mark in _marks(experiment)]
+        kept = [mark if most is None else min(mark, most) for mark in experiment.planned_marks]
         queries, unpaid = _left_to_buy(experiment.budget, folder.campaign(spec.name))
         campaigns.append(
             CampaignForecast(
@@ -116,6 +114,11 @@ def forecast(
         )
     batch_clips = material.settings(experiment.campaigns[0], account).batch_clips
     return Forecast(card, account, tuple(campaigns), batch_clips)
+
+
+def missing_clips(account: AccountStatus, wanted: int) -> int:
+    """Return how many of ``wanted`` clips the account will not buy."""
+    return 0 if account.remaining is None else max(0, wanted - account.remaining)
 
 
 def least_seconds(queries: int, account: AccountStatus) -> float:
@@ -150,7 +153,12 @@ def time_step(experiment: Experiment, card: ModelCard, device: str) -> tuple[flo
     return seconds, sum(parameter.numel() for parameter in model.parameters())
 
 
-async def _ask(url: str, key: str, patience_s: float) -> tuple[ModelCard, AccountStatus]:
+async def ask(url: str, key: str, patience_s: float) -> tuple[ModelCard, AccountStatus]:
+    """Return what the victim says of itself and of the account; nothing is charged.
+
+    Raises:
+        EarshotError: the victim cannot be reached, or does not take the key.
+    """
     async with HttpOracle(url, key, patience_s=patience_s) as oracle:
         return await oracle.card(), await oracle.account()
 
@@ -188,11 +196,6 @@ def _disk_bytes(experiment: Experiment, card: ModelCard, parameters: int, volume
     answer_bytes = 8 if card.label_mode == "hard" else 4 * len(card.labels)
     batches = -(-experiment.budget // experiment.query.batch_clips)
     journal = experiment.budget * (answer_bytes + _ROW_BYTES) + batches * _BATCH_BYTES
+    surrogates = 4 * parameters * len(experiment.planned_marks)
     clips = 2 * card.clip_samples * volume
-    return (
-        journal + 4 * parameters * len(_marks(experiment)) + (clips if clips <= KEPT_BYTES else 0)
-    )
-
-
-def _marks(experiment: Experiment) -> tuple[int, ...]:
-    return experiment.marks or (experiment.budget,)
+    return journal + surrogates + (clips if clips <= KEPT_BYTES else 0)

@@ -211,11 +211,16 @@ def _signal(process: "subprocess.Popen[bytes] | None", number: int) -> None:
 
 def last_words(folder: Path, code: int) -> str:
     """Return why the job in ``folder`` failed: the error in its log, or its exit code."""
-    words = _tail(folder / LOG_NAME)
-    errors = [line for line in words if line.startswith("error:")]
-    if errors:
-        return errors[-1].removeprefix("error:").strip()
+    error = last_error(_tail(folder / LOG_NAME))
+    if error is not None:
+        return error
     return f"it ended with exit code {code}; see {folder / LOG_NAME}"
+
+
+def last_error(lines: Sequence[str]) -> str | None:
+    """Return the last error that ``lines`` of a log tell, or None."""
+    errors = [line for line in lines if line.startswith("error:")]
+    return errors[-1].removeprefix("error:").strip() if errors else None
 
 
 def latest_line(folder: Path) -> str:

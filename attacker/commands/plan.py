@@ -10,7 +10,6 @@ from rich.table import Table
 from attacker.commands.options import (
     DEFAULT_CACHE,
     DEFAULT_PATIENCE_S,
-    DEFAULT_PROFILE,
     DEFAULT_URL,
     Cache,
     ClassCounts,
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
     from attacker.experiment import Experiment
     from attacker.plan import CampaignForecast, Forecast
     from attacker.run_folder import RunFolder
+    from shared.contract import AccountStatus, ModelCard
 
 
 def plan(
@@ -57,22 +57,11 @@ def plan(
 
     if kind_of(experiment) == "table":
         from attacker.commands.plan_table import plan_table
-        from attacker.commands.run_table import DEFAULT_OUT, TableOptions
+        from attacker.commands.run_table import table_runner
 
         demand_options("a table", {"--class-counts": class_counts, "--proxy-root": proxy_root})
-        plan_table(
-            TableOptions(
-                table=experiment,
-                profile=profile or DEFAULT_PROFILE,
-                out=out or DEFAULT_OUT,
-                url=url,
-                key=secret,
-                cache=cache,
-                device=device,
-                patience_s=patience_s,
-                jobs=1,
-            )
-        )
+        asked = (experiment, profile, out, url, secret, cache, device, patience_s)
+        plan_table(table_runner(*asked))
         return
     demand_options("an experiment", {"--profile": profile})
     from attacker.experiment import load_experiment
@@ -132,12 +121,7 @@ def _show(console: Console, found: "Forecast", folder: "RunFolder") -> None:
     lines = [
         f"In all {found.queries:,} queries at {account.price_per_clip:g} each: "
         f"{found.queries * account.price_per_clip:,.2f}, sent {found.batch_clips} a request.",
-        f"Account {account.account}, plan {account.plan} ({found.card.label_mode} labels): "
-        + (
-            "no budget limit."
-            if account.remaining is None
-            else f"{account.remaining:,} of {account.budget:,} clips left."
-        ),
+        account_line(account, found.card),
         "Training: at most "
         f"{show_duration(sum(row.training_s for row in found.campaigns))}, measured on this "
         "machine.",
@@ -153,6 +137,16 @@ def _show(console: Console, found: "Forecast", folder: "RunFolder") -> None:
         )
     for line in lines:
         console.print(line, highlight=False, soft_wrap=True, markup=False)
+
+
+def account_line(account: "AccountStatus", card: "ModelCard") -> str:
+    """Return under which plan the account buys, and what it has left."""
+    left = (
+        "no budget limit."
+        if account.remaining is None
+        else f"{account.remaining:,} of {account.budget:,} clips left."
+    )
+    return f"Account {account.account}, plan {account.plan} ({card.label_mode} labels): {left}"
 
 
 def _cells(row: "CampaignForecast") -> list[str]:

@@ -6,14 +6,15 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from attacker.commands.run_table import TableOptions, make_runner
+from attacker.commands.plan import account_line
 from attacker.live import View, show_duration
 
 if TYPE_CHECKING:
     from attacker.tables.forecast import TableForecast
+    from attacker.tables.run import TableRunner
 
 
-def plan_table(options: TableOptions) -> None:
+def plan_table(runner: "TableRunner") -> None:
     """Print cells, queries, price and time of a table; nothing is spent."""
     from shared.runtime import tune_process
 
@@ -21,9 +22,9 @@ def plan_table(options: TableOptions) -> None:
     console = Console()
     view = View(console)
     with view.shown():
-        found = make_runner(options).forecast(view.corpus)
+        found = runner.forecast(view.corpus)
     console.print(_table(found))
-    for line in _lines(found, options):
+    for line in _lines(found, runner):
         console.print(line, highlight=False, soft_wrap=True, markup=False)
 
 
@@ -39,18 +40,13 @@ def _table(found: "TableForecast") -> Table:
     return table
 
 
-def _lines(found: "TableForecast", options: TableOptions) -> list[str]:
+def _lines(found: "TableForecast", runner: "TableRunner") -> list[str]:
     account = found.account
     cells = sum(row.cells - row.done for row in found.rows)
     lines = [
         f"In all {cells} cells and {found.queries:,} queries at {account.price_per_clip:g} each: "
         f"{found.price:,.2f}; the plan's rate alone takes {show_duration(found.rate_s)}.",
-        f"Account {account.account}, plan {account.plan} ({found.card.label_mode} labels): "
-        + (
-            "no budget limit."
-            if account.remaining is None
-            else f"{account.remaining:,} of {account.budget:,} clips left."
-        ),
+        account_line(account, found.card),
     ]
     if found.missing:
         lines.append(
@@ -62,7 +58,7 @@ def _lines(found: "TableForecast", options: TableOptions) -> list[str]:
     lines += [
         f"Training: at most {show_duration(found.training_s)}, measured on this machine with all "
         "its processors; buying and starting the cells come on top.",
-        f"Written into {options.out}: every cell, generator and source model, and the table.",
+        f"Written into {runner.out}: every cell, generator and source model, and the table.",
         "Nothing was spent.",
     ]
     return lines

@@ -21,7 +21,7 @@ from attacker.commands.options import (
     demand_options,
     read_key,
 )
-from attacker.commands.report_paper import PaperOptions, paper_folder, report_paper
+from attacker.commands.report_paper import paper_folder, report_paper
 from attacker.errors import ExperimentError
 from attacker.run_folder import redact
 
@@ -89,18 +89,21 @@ def report(
     console, bundles = Console(), tuple(bundle or ())
     tables = paper_folder(folder)
     if tables is not None:
-        options = PaperOptions(
+        from attacker.lab.paper.measure import PaperMeasurement
+        from shared.runtime import choose_device
+
+        measurement = PaperMeasurement(
             folder=tables,
             bundles=bundles,
             url=url,
             audit_key=audit,
             cache=cache,
-            device=device,
+            device=str(choose_device(device)),
             out=out,
             markdown=markdown,
             command=shlex.join(["earshot-attacker", *redact(sys.argv[1:])]),
         )
-        path = report_paper(options, console)
+        path = report_paper(measurement, console)
     else:
         demand_options("a single run", {"--out": out, "--markdown": markdown})
         query = _optional_key(key, key_file, "EARSHOT_KEY")

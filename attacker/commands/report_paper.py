@@ -1,7 +1,6 @@
 """`earshot-attacker report paper`: every table that was run, with the paper's figures beside."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,24 +10,10 @@ from attacker.commands.run_table import DEFAULT_OUT
 
 if TYPE_CHECKING:
     from attacker.lab.paper.findings import PaperResults
+    from attacker.lab.paper.measure import PaperMeasurement
 
 WORD = "paper"
 """What is written in place of a folder for the tables where `run` puts them."""
-
-
-@dataclass(frozen=True)
-class PaperOptions:
-    """What the command line asks for."""
-
-    folder: Path
-    bundles: tuple[Path, ...]
-    url: str
-    audit_key: str | None = field(repr=False)
-    cache: Path
-    device: str
-    out: Path | None
-    markdown: Path | None
-    command: str
 
 
 def paper_folder(folder: Path) -> Path | None:
@@ -43,30 +28,18 @@ def paper_folder(folder: Path) -> Path | None:
     return folder
 
 
-def report_paper(options: PaperOptions, console: Console) -> Path:
+def report_paper(measurement: "PaperMeasurement", console: Console) -> Path:
     """Measure the tables, tell what was found, and return the path of the page.
 
     Raises:
         EarshotError: there is no table, or a bundle, the victim or a key does not serve.
     """
-    from attacker.lab.paper.measure import PaperMeasurement
-    from shared.runtime import choose_device, tune_process
+    from shared.runtime import tune_process
 
     tune_process()
-    measurement = PaperMeasurement(
-        folder=options.folder,
-        bundles=options.bundles,
-        url=options.url,
-        audit_key=options.audit_key,
-        cache=options.cache,
-        device=str(choose_device(options.device)),
-        out=options.out,
-        markdown=options.markdown,
-        command=options.command,
-    )
     with console.status("measuring") as status:
         results, path = measurement.carry_out(lambda text: status.update(text))
-    for line in _told(results, path, options.markdown):
+    for line in _told(results, path, measurement.markdown):
         console.print(line, highlight=False, soft_wrap=True, markup=False)
     return path
 

@@ -11,7 +11,6 @@ from rich.console import Console
 from attacker.commands.options import (
     DEFAULT_CACHE,
     DEFAULT_PATIENCE_S,
-    DEFAULT_PROFILE,
     DEFAULT_URL,
     Cache,
     ClassCounts,
@@ -55,31 +54,22 @@ def run(
 
     What the run folder already holds is not bought or trained again, so the same command resumes.
     """
-    from attacker.experiment import load_experiment
-    from attacker.run_folder import RunFolder
     from attacker.tables.file import kind_of
-    from attacker.theft import Theft
 
     name_victim_folder(victim_folder)
     if kind_of(experiment) == "table":
-        from attacker.commands.run_table import DEFAULT_OUT, TableOptions, run_table
+        from attacker.commands.run_table import run_table, table_runner
 
         demand_options("a table", {"--class-counts": class_counts, "--proxy-root": proxy_root})
-        run_table(
-            TableOptions(
-                table=experiment,
-                profile=profile or DEFAULT_PROFILE,
-                out=out or DEFAULT_OUT,
-                url=url,
-                key=read_key(key, key_file),
-                cache=cache,
-                device=device,
-                patience_s=patience_s,
-                jobs=jobs or 1,
-            )
-        )
+        secret = read_key(key, key_file)
+        asked = (experiment, profile, out, url, secret, cache, device, patience_s, jobs)
+        run_table(table_runner(*asked))
         return
     demand_options("an experiment", {"--profile": profile, "--jobs": jobs})
+    from attacker.experiment import load_experiment
+    from attacker.run_folder import RunFolder
+    from attacker.theft import Theft
+
     loaded = load_experiment(
         experiment,
         class_counts=class_counts,

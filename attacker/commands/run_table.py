@@ -4,7 +4,6 @@ import shlex
 import signal
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ import typer
 from rich.console import Console
 
 from attacker.cells.view import CellView
+from attacker.commands.options import DEFAULT_PROFILE
 from attacker.live import View
 from attacker.run_folder import redact
 
@@ -22,23 +22,18 @@ if TYPE_CHECKING:
 DEFAULT_OUT = Path("runs/paper")
 
 
-@dataclass(frozen=True)
-class TableOptions:
-    """What the command line asks for."""
-
-    table: Path
-    profile: str
-    out: Path
-    url: str
-    key: str = field(repr=False)
-    cache: Path
-    device: str
-    patience_s: float
-    jobs: int
-
-
-def make_runner(options: TableOptions) -> "TableRunner":
-    """Return the runner of the table that the command line names.
+def table_runner(
+    path: Path,
+    profile: str | None,
+    out: Path | None,
+    url: str,
+    key: str,
+    cache: Path,
+    device: str,
+    patience_s: float,
+    jobs: int | None = None,
+) -> "TableRunner":
+    """Return the runner of the table at ``path``; what is None is as usual.
 
     Raises:
         ConfigError: the file is no valid table, or has no such profile.
@@ -46,26 +41,18 @@ def make_runner(options: TableOptions) -> "TableRunner":
     from attacker.tables.file import load_table
     from attacker.tables.run import TableRunner
 
-    return TableRunner(
-        table=load_table(options.table, options.profile),
-        profile=options.profile,
-        out=options.out,
-        url=options.url,
-        key=options.key,
-        cache=options.cache,
-        device=options.device,
-        patience_s=options.patience_s,
-        jobs=options.jobs,
-    )
+    profile = profile or DEFAULT_PROFILE
+    table = load_table(path, profile)
+    place = out or DEFAULT_OUT
+    return TableRunner(table, profile, place, url, key, cache, device, patience_s, jobs or 1)
 
 
-def run_table(options: TableOptions) -> None:
+def run_table(runner: "TableRunner") -> None:
     """Run the cells of a table that are not done yet, and tell how that went.
 
     Raises:
         typer.Exit: with 1 where a cell failed, and 130 where it was interrupted.
     """
-    runner = make_runner(options)
     console = Console()
     corpora, view = View(console), CellView(console)
     command = shlex.join(["earshot-attacker", *redact(sys.argv[1:])])
@@ -82,7 +69,7 @@ def run_table(options: TableOptions) -> None:
         raise typer.Exit(130) from None
     finally:
         signal.signal(signal.SIGTERM, before)
-    _tell(console, statuses, folder, options)
+    _tell(console, statuses, folder)
 
 
 def _exit(number: int, frame: object) -> None:
@@ -90,9 +77,7 @@ def _exit(number: int, frame: object) -> None:
     sys.exit(128 + number)
 
 
-def _tell(
-    console: Console, statuses: Sequence["Status"], folder: Path, options: TableOptions
-) -> None:
+def _tell(console: Console, statuses: Sequence["Status"], folder: Path) -> None:
     from attacker.cells.jobs import State
 
     failed = [status for status in statuses if status.state is not State.DONE]

@@ -9,8 +9,8 @@ import numpy as np
 
 from attacker.cells.cell import Cell, bought, is_done
 from attacker.experiment import Experiment, SurrogateSpec
-from attacker.plan import least_seconds, time_step, training_s
-from attacker.samplers import SamplerContext
+from attacker.material import Material
+from attacker.plan import least_seconds, missing_clips, time_step, training_s
 from attacker.tables.ingredients import Ingredient
 from attacker.tables.manifest import CELLS
 from attacker.tables.resolve import Resolved
@@ -58,8 +58,7 @@ class TableForecast:
     @property
     def missing(self) -> int:
         """Clips that the account will not buy."""
-        remaining = self.account.remaining
-        return 0 if remaining is None else max(0, self.queries - remaining)
+        return missing_clips(self.account, self.queries)
 
     @property
     def training_s(self) -> float:
@@ -127,7 +126,7 @@ def _row(name: str, cells: Sequence[Cell], home: Path, clock: _Clock) -> RowFore
         experiment = cell.experiment
         queries += experiment.budget - bought(cell.folder(home / CELLS))
         most = _most_kept(cell, clock.card)
-        for mark in experiment.marks or (experiment.budget,):
+        for mark in experiment.planned_marks:
             seconds += clock.training_s(experiment, min(mark, most))
     return RowForecast(name, len(cells), len(cells) - len(left), queries, seconds)
 
@@ -135,8 +134,7 @@ def _row(name: str, cells: Sequence[Cell], home: Path, clock: _Clock) -> RowFore
 def _most_kept(cell: Cell, card: ModelCard) -> int:
     """Return how many answers the cell's sampler may keep at most."""
     experiment = cell.experiment
-    counts = experiment.granted_class_counts(card.labels)
-    sampler = experiment.campaigns[0].sampler.build(SamplerContext(len(card.labels), counts))
+    sampler = Material(experiment, card).sampler(experiment.campaigns[0])
     return experiment.budget if sampler.caps is None else int(sampler.caps.sum())
 
 

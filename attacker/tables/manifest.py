@@ -47,6 +47,8 @@ class TableRun:
     """By row id, in the order of the table's seeds."""
     command: str
     commit: str | None
+    lock_sha256: str | None = None
+    written_at: str | None = None
 
 
 def victim_folder(out: Path, checkpoint_id: str) -> Path:
@@ -123,6 +125,8 @@ def _run(folder: Path, data: dict[str, Any]) -> TableRun:
         cells=cells,
         command=data["command"],
         commit=data["commit"],
+        lock_sha256=data.get("lock_sha256"),
+        written_at=data.get("written_at"),
     )
 
 

@@ -21,6 +21,14 @@ class Resolved:
     ingredients: tuple[Ingredient, ...]
     """Those that a cell needs."""
 
+    def distinct(self) -> list[Cell]:
+        """Return every cell once, though rows may share it."""
+        found: dict[str, Cell] = {}
+        for cells in self.cells.values():
+            for cell in cells:
+                found.setdefault(cell.identity, cell)
+        return list(found.values())
+
 
 def resolve(table: Table, out: Path) -> Resolved:
     """Return the cells of ``table``; what is trained for them is kept below ``out``.

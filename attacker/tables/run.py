@@ -2,14 +2,14 @@
 
 import asyncio
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from attacker.cells.cell import Cell, bought, inspect, is_done
 from attacker.cells.jobs import Job, Status, Watcher, run_jobs
 from attacker.errors import ExperimentError
-from attacker.http_oracle import HttpOracle
+from attacker.plan import ask
 from attacker.tables import VICTIM_VARIABLE
 from attacker.tables.forecast import TableForecast, forecast_table
 from attacker.tables.manifest import CELLS, victim_folder, write_manifest
@@ -54,7 +54,7 @@ class TableRunner:
             EarshotError, CorpusError: something that a cell needs is not there, or the victim is
                 another one; nothing was bought.
         """
-        card, account = asyncio.run(self._ask())
+        card, account = self._ask()
         resolved = self.prepare(card, on_corpus)
         home = victim_folder(self.out, card.checkpoint)
         todo = self.todo(resolved, home)
@@ -101,12 +101,8 @@ class TableRunner:
 
     def todo(self, resolved: Resolved, home: Path) -> list[tuple[Cell, Path]]:
         """Return the cells that are not done, each once, with their folders."""
-        found: dict[str, tuple[Cell, Path]] = {}
-        for cell in _flat(resolved.cells.values()):
-            folder = cell.folder(home / CELLS)
-            if not is_done(folder):
-                found.setdefault(cell.identity, (cell, folder))
-        return list(found.values())
+        placed = [(cell, cell.folder(home / CELLS)) for cell in resolved.distinct()]
+        return [(cell, folder) for cell, folder in placed if not is_done(folder)]
 
     def forecast(self, on_corpus: Progress | None = None) -> TableForecast:
         """Return what is left of the table; nothing is bought or written.
@@ -114,15 +110,14 @@ class TableRunner:
         Raises:
             EarshotError, CorpusError: as :meth:`run`.
         """
-        card, account = asyncio.run(self._ask())
+        card, account = self._ask()
         resolved = self.prepare(card, on_corpus)
         home = victim_folder(self.out, card.checkpoint)
         device = str(choose_device(self.device))
         return forecast_table(self.table, resolved, home, card, account, self.cache, device)
 
-    async def _ask(self) -> tuple[ModelCard, AccountStatus]:
-        async with HttpOracle(self.url, self.key, patience_s=self.patience_s) as oracle:
-            return await oracle.card(), await oracle.account()
+    def _ask(self) -> tuple[ModelCard, AccountStatus]:
+        return asyncio.run(ask(self.url, self.key, self.patience_s))
 
     def _check_victim_folder(self, card: ModelCard) -> None:
         folder = os.environ.get(VICTIM_VARIABLE)
@@ -152,12 +147,9 @@ class TableRunner:
             job = one.job(shared, _ingredient_cost_s(one.file))
             jobs += [job] if job is not None else []
         asked = ("--url", self.url, "--patience-s", str(self.patience_s))
-        done: set[str] = set()
-        for cell in _flat(resolved.cells.values()):
-            if cell.identity not in done:
-                done.add(cell.identity)
-                jobs.append(_cell_job(cell, cell.folder(home / CELLS), (*asked, *shared)))
-        return jobs
+        options = (*asked, *shared)
+        cells = resolved.distinct()
+        return jobs + [_cell_job(cell, cell.folder(home / CELLS), options) for cell in cells]
 
 
 def _cell_job(cell: Cell, folder: Path, options: tuple[str, ...]) -> Job:
@@ -175,14 +167,9 @@ def _cell_job(cell: Cell, folder: Path, options: tuple[str, ...]) -> Job:
 
 def _cell_cost_s(cell: Cell) -> float:
     experiment = cell.experiment
-    marks = experiment.marks or (experiment.budget,)
-    trained = sum(marks) * experiment.surrogate.recipe.epochs
+    trained = sum(experiment.planned_marks) * experiment.surrogate.recipe.epochs
     return _START_S + experiment.budget / _LABELS_PER_S + trained / _CLIPS_PER_S
 
 
 def _ingredient_cost_s(file: object) -> float:
     return file.gan.steps * _GAN_STEP_S if isinstance(file, TrainGanFile) else _MODEL_S
-
-
-def _flat(groups: Iterable[Sequence[Cell]]) -> list[Cell]:
-    return [cell for group in groups for cell in group]

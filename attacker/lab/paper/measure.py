@@ -1,6 +1,5 @@
 """Measures every table that was run below a folder, and writes the page."""
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -24,13 +23,13 @@ from attacker.lab.paper.findings import (
 )
 from attacker.lab.paper.markdown import write_markdown
 from attacker.lab.paper.page import write_page
-from attacker.lab.paper.read import Score, read_rows, read_tables, sheet_of
+from attacker.lab.paper.read import Score, below, read_rows, read_tables, sheet_of
 from attacker.lab.paper.score import Scorer
 from attacker.lab.reading import predict_surrogate
 from attacker.lab.report.card import hide_keys
 from attacker.run_folder import commit
 from attacker.tables.curve import curve_points
-from attacker.tables.manifest import MANIFEST_NAME, TableRun
+from attacker.tables.manifest import TableRun
 from shared.checkpoint import write_atomically
 
 RESULTS_NAME = "results.json"
@@ -157,13 +156,12 @@ class PaperMeasurement:
             sheet = sheet_of(run, rows, victim)
             decisions = tuple(decide(claim, sheet) for claim in run.table.claims)
             points, curve_problem = _curve(run, scorer.bundle)
-        facts = json.loads((run.folder / MANIFEST_NAME).read_text(encoding="utf-8"))
         return TableResult(
             name=run.table.name,
             title=run.table.title,
             reference=run.table.reference,
             profile=run.profile,
-            folder=_below(run.folder, self.folder),
+            folder=below(run.folder, self.folder),
             victim=victim,
             seeds=run.table.seeds,
             columns=run.table.columns,
@@ -174,8 +172,8 @@ class PaperMeasurement:
             curve_problem=curve_problem,
             command=hide_keys(run.command),
             commit=run.commit,
-            lock_sha256=facts.get("lock_sha256"),
-            written_at=facts.get("written_at"),
+            lock_sha256=run.lock_sha256,
+            written_at=run.written_at,
         )
 
     def _write(self, results: PaperResults) -> Path:
@@ -231,7 +229,3 @@ def _strays(bundles: Mapping[str, Bundle], runs: list[TableRun]) -> list[str]:
         for name in bundles
         if name not in known
     ]
-
-
-def _below(place: Path, root: Path) -> str:
-    return (place.relative_to(root) if place.is_relative_to(root) else place).as_posix()

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from attacker.cells.cell import bought, is_done
-from attacker.cells.jobs import LOG_NAME
+from attacker.cells.jobs import LOG_NAME, last_error
 from attacker.errors import ExperimentError
 from attacker.lab.paper.claims import Sheet
 from attacker.lab.paper.findings import (
@@ -89,6 +89,11 @@ def sheet_of(run: TableRun, rows: tuple[RowResult, ...], victim: VictimFacts) ->
     )
 
 
+def below(place: Path, root: Path) -> str:
+    """Return how ``place`` is called below ``root``; a place elsewhere keeps its whole name."""
+    return (place.relative_to(root) if place.is_relative_to(root) else place).as_posix()
+
+
 def settings_of(row: Row) -> tuple[str, ...]:
     """Return the iterations and the lost settings of ``row``, such as ``alpha = 1 †``."""
     words = [f"n = {row.iterations}"] if row.sampler.kind != "keep_all" else []
@@ -161,8 +166,7 @@ def _values(row: RowResult, figure: Figure) -> dict[int, float]:
 
 def _cell(record: CellRecord, root: Path, score: Score | None) -> CellResult:
     place = record.folder
-    name = place.relative_to(root) if place.is_relative_to(root) else place
-    bare = CellResult(seed=record.seed, folder=name.as_posix(), state="not run")
+    bare = CellResult(seed=record.seed, folder=below(place, root), state="not run")
     if not is_done(place):
         return bare.model_copy(update=_unfinished(place))
     try:
@@ -189,9 +193,8 @@ def _unfinished(place: Path) -> dict[str, Any]:
         return {"state": "not run", "reason": "not run yet"}
     paid = bought(place)
     last_start = max((n for n, line in enumerate(lines) if line.startswith("$ ")), default=0)
-    errors = [line for line in lines[last_start:] if line.startswith("error:")]
-    if errors:
-        reason = errors[-1].removeprefix("error:").strip()
+    reason = last_error(lines[last_start:])
+    if reason is not None:
         return {"state": "failed", "reason": reason, "bought": paid}
     reason = "not finished: it runs, or was interrupted; the same command goes on"
     return {"state": "unfinished", "reason": reason, "bought": paid}
