@@ -97,12 +97,8 @@ class RunFolder:
         command = shlex.join(["earshot-attacker", *redact(argv)])
         before = self.card()
         card = {
-            "commit": commit(),
-            "lock_sha256": lock_sha256(),
+            **made_with(_PACKAGES),
             "seeds": {"root": seed},
-            "python": platform.python_version(),
-            "packages": {name: metadata.version(name) for name in _PACKAGES},
-            "machine": platform.machine(),
             "command": before.get("command", command),
             "started_at": before.get("started_at", time.strftime("%Y-%m-%dT%H:%M:%S%z")),
             "commands": [*before.get("commands", []), command],
@@ -126,6 +122,17 @@ def redact(argv: Sequence[str]) -> list[str]:
         else:
             shown.append(word)
     return shown
+
+
+def made_with(packages: Sequence[str]) -> dict[str, Any]:
+    """Return the source and the software that a run is made with, for its record."""
+    return {
+        "commit": commit(),
+        "lock_sha256": lock_sha256(),
+        "python": platform.python_version(),
+        "packages": {name: metadata.version(name) for name in packages},
+        "machine": platform.machine(),
+    }
 
 
 def commit() -> str | None:

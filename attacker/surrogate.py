@@ -198,11 +198,8 @@ def make_targets(answers: np.ndarray, card: ModelCard, labels: str) -> np.ndarra
     In top_k mode the probability that the victim withheld is spread evenly over the labels that it
     withheld: nothing is known of how it was shared.
     """
-    if answers.ndim == 1:
-        return answers.astype(np.int64)
-    if labels == "hard":
-        most_probable: np.ndarray = answers.argmax(axis=1).astype(np.int64)
-        return most_probable
+    if answers.ndim == 1 or labels == "hard":
+        return most_probable(answers)
     targets = answers.astype(np.float32)
     k = targets.shape[1]
     if card.label_mode == "top_k" and card.top_k is not None and card.top_k < k:

@@ -1,4 +1,4 @@
-"""In which order, and how often, an epoch shows the training clips."""
+"""In which order, how often, and in what batches an epoch shows what is trained on."""
 
 import numpy as np
 
@@ -22,3 +22,14 @@ def balanced_order(labels: np.ndarray, balance: float, rng: np.random.Generator)
     times = np.diff(ticks, prepend=0)
     positions: np.ndarray = rng.permutation(np.repeat(order, times))
     return positions
+
+
+def batches_of(order: np.ndarray, size: int) -> list[np.ndarray]:
+    """Return ``order`` (N,) in parts of ``size``; a last one of a single item joins its neighbour.
+
+    Batch norm cannot train on one item alone: it has no spread to normalise by.
+    """
+    parts = [order[start : start + size] for start in range(0, len(order), size)]
+    if len(parts) > 1 and len(parts[-1]) == 1:
+        parts[-2:] = [np.concatenate(parts[-2:])]
+    return parts

@@ -20,7 +20,7 @@ from torch import nn
 from shared.acceleration import Acceleration, Batch
 from shared.ahead import Ahead
 from shared.augmentation import Changes, Stream, shift_clips
-from shared.balance import balanced_order
+from shared.balance import balanced_order, batches_of
 from shared.clip_source import ArrayClips, ClipSource
 from shared.recipe import Recipe, learning_rate_at
 from shared.seeding import derive, numpy_stream
@@ -157,7 +157,7 @@ class _Loop:
         self.epochs: list[Epoch] = []
         self.best_epoch = 0
         self.best_weights = copy_weights(model.state_dict())
-        sizes = [len(part) for part in self._split(np.arange(len(train)))]
+        sizes = [len(part) for part in batches_of(np.arange(len(train)), recipe.batch_size)]
         self.steps_per_epoch = len(sizes)
         self.steps = self.steps_per_epoch * recipe.epochs
         self.acceleration = Acceleration.choose(recipe, device, self.steps)
@@ -241,7 +241,7 @@ class _Loop:
 
     def _batches(self, number: int) -> Iterator[Batch]:
         """Yield the batches of epoch ``number``; a thread of its own makes them ahead."""
-        for position, indices in enumerate(self._split(self._order(number))):
+        for position, indices in enumerate(batches_of(self._order(number), self.recipe.batch_size)):
             stream = self._streams(number, position)
             clips, targets = self.train.batch(indices, stream("crops"))
             changes = Changes.draw(self.recipe, len(indices), stream)
@@ -273,13 +273,6 @@ class _Loop:
     def _judged_weights(self) -> AbstractContextManager[None]:
         """Return a block in which the model has the weights that are judged and kept."""
         return nullcontext() if self.average is None else self.average.lent_to(self.model)
-
-    def _split(self, order: np.ndarray) -> list[np.ndarray]:
-        size = self.recipe.batch_size
-        parts = [order[start : start + size] for start in range(0, len(order), size)]
-        if len(parts) > 1 and len(parts[-1]) == 1:  # batch norm cannot train on a single clip
-            parts[-2:] = [np.concatenate(parts[-2:])]
-        return parts
 
     def _on_device(self, weights: Weights) -> Weights:
         return {name: value.to(self.device) for name, value in weights.items()}

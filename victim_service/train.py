@@ -21,7 +21,7 @@ from shared.audio import to_int16
 from shared.config import Frozen
 from shared.corpora import CorpusError, CorpusSpec, Progress
 from shared.corpora.part import StoreClips
-from shared.corpora.split import Split, split_by_speaker
+from shared.corpora.split import MIN_CLIPS, Split, split_by_speaker
 from shared.corpora.store import ClipStore
 from shared.metrics import Interval, bootstrap
 from shared.networks import NetworkSpec
@@ -33,8 +33,6 @@ from victim_service.errors import StartError
 from victim_service.model import CARD_KIND
 
 TRAINING_FOLDER = "training"
-MIN_CLIPS = 5
-"""Clips that a speaker must have to be in all three parts of the split with something to spare."""
 
 
 class VictimRecipe(Frozen):

@@ -9,6 +9,9 @@ from shared.seeding import numpy_stream
 
 Fractions = tuple[float, float, float]
 
+MIN_CLIPS = 5
+"""Clips that a speaker must have to be in all three parts of the split with something to spare."""
+
 
 @dataclass(frozen=True)
 class Split:

@@ -9,12 +9,9 @@ from pydantic import Field
 
 from shared.config import Frozen
 from shared.corpora.base import Clip, Corpus, CorpusError, Progress
-from shared.corpora.split import split_by_speaker
+from shared.corpora.split import MIN_CLIPS, split_by_speaker
 from shared.corpora.whole import WholeCorpus
 from shared.seeding import numpy_stream
-
-MIN_CLIPS = 5
-"""Clips that a speaker must have to be split, as ``earshot-victim train`` asks for."""
 
 
 class SubsetSpec(Frozen):

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import jinja2
 import numpy as np
 from markupsafe import Markup
 from matplotlib.figure import Figure
@@ -17,7 +16,7 @@ from attacker.lab.filters.match import Pair, Side
 from attacker.lab.filters.model import FilterModel
 from attacker.lab.filters.results import FilterResults, LayerResult
 from attacker.lab.report import builder, svg
-from attacker.lab.report.builder import Plate
+from attacker.lab.report.builder import Plate, templates
 from attacker.lab.report.sounds import data_uri, playable_wav, spectrogram_png
 from shared.checkpoint import write_atomically
 
@@ -118,13 +117,7 @@ def stand_alone(picture: Markup) -> str:
 
 
 def _render(results: FilterResults, views: Sequence[LayerView]) -> str:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_HERE),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = templates(_HERE)
     environment.filters.update(distance=words.distance, hertz=words.hertz, aside=words.aside)
     return environment.get_template("page.html.j2").render(
         css=Markup(_STYLE.read_text(encoding="utf-8")),  # noqa: S704 - our own file

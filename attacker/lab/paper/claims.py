@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Literal
 
-from attacker.lab.paper.spread import Spread, spread
+from attacker.lab.spread import Spread, spread
 from attacker.tables.claims import (
     VICTIM,
     AboutEqual,

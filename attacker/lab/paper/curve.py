@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 from attacker.lab.paper.findings import CapPoint
-from attacker.lab.paper.spread import Spread, clipped, spread
+from attacker.lab.spread import Spread, clipped, spread
 from attacker.tables.curve import CurvePoint
 
 

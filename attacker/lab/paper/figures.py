@@ -7,10 +7,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from attacker.lab.paper.findings import CapPoint, RowResult, TableResult
-from attacker.lab.paper.spread import Spread
 from attacker.lab.report.figures import End, end_labels
 from attacker.lab.report.svg import GRID, INK, MUTED, SURFACE, WIDTH_IN, series
 from attacker.lab.report.words import percent, short
+from attacker.lab.spread import Spread
 
 _ROW_IN = 0.34
 

@@ -3,8 +3,8 @@
 from typing import Literal
 
 from attacker.lab.paper.claims import Decision
-from attacker.lab.paper.spread import Spread
 from attacker.lab.results import Estimate, MarkResult
+from attacker.lab.spread import Spread
 from attacker.tables.claims import Figure
 from attacker.tables.schema import PaperFigures
 from shared.config import Frozen

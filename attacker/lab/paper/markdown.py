@@ -6,8 +6,8 @@ from pathlib import Path
 from attacker.lab.paper import words
 from attacker.lab.paper.findings import PaperResults, RowResult, TableResult
 from attacker.lab.paper.page import commands
-from attacker.lab.paper.spread import Spread
 from attacker.lab.report.words import NBSP
+from attacker.lab.spread import Spread
 from attacker.tables.claims import Figure
 from shared.checkpoint import write_atomically
 

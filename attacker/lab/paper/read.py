@@ -18,8 +18,8 @@ from attacker.lab.paper.findings import (
     VictimFacts,
 )
 from attacker.lab.paper.score import read_facts
-from attacker.lab.paper.spread import Spread, clipped, spread
 from attacker.lab.results import MarkResult
+from attacker.lab.spread import Spread, clipped, spread
 from attacker.tables.claims import Figure
 from attacker.tables.manifest import CellRecord, TableRun, find_manifests, read_manifest
 from attacker.tables.schema import Row

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable
 from attacker.lab.paper.claims import Decision, Evidence
 from attacker.lab.paper.findings import CellResult, PaperResults, RowResult, TableResult
 from attacker.lab.paper.read import OURS
-from attacker.lab.paper.spread import Spread
 from attacker.lab.report.words import NBSP, count, percent, points
+from attacker.lab.spread import Spread
 from attacker.live import show_duration
 from attacker.tables.claims import Figure
 

@@ -1,12 +1,10 @@
 """Runs the vision control: what is on disk is not trained again, so running again resumes."""
 
 import json
-import platform
 import shlex
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +16,7 @@ from attacker.lab.vision.images import ImageSet
 from attacker.lab.vision.models import Task, learn_task
 from attacker.lab.vision.page import write_page
 from attacker.lab.vision.results import VisionResults, summarise, write_vision_results
-from attacker.run_folder import commit, lock_sha256
+from attacker.run_folder import made_with
 from shared.checkpoint import write_atomically
 from shared.config import dump_yaml
 from shared.corpora import Progress
@@ -81,11 +79,7 @@ class Control:
         path = self.out / "run.json"
         before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
         card = {
-            "commit": commit(),
-            "lock_sha256": lock_sha256(),
-            "python": platform.python_version(),
-            "packages": {name: metadata.version(name) for name in _PACKAGES},
-            "machine": platform.machine(),
+            **made_with(_PACKAGES),
             "device": str(self.device),
             "command": shlex.join(["earshot-attacker", *argv]),
             "started_at": before.get("started_at", time.strftime("%Y-%m-%dT%H:%M:%S%z")),

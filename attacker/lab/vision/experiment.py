@@ -3,12 +3,12 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-import yaml
 from pydantic import Field, model_validator
 
 from attacker.errors import ExperimentError
 from attacker.lab.vision.sgd import SgdRecipe
-from shared.config import Frozen, load_yaml, validate
+from attacker.tables.schema import merge
+from shared.config import Frozen, read_yaml, validate
 from shared.networks import WideResNet, WideResNetSpec
 
 PAPER = "paper"
@@ -118,12 +118,12 @@ def load_vision(path: Path, profile: str = PAPER) -> VisionExperiment:
         ConfigError: the file, or one of its profiles, does not fit the schema.
         ExperimentError: it has no such profile.
     """
-    file = load_yaml(path, VisionExperiment)
-    plain = yaml.safe_load(path.read_text(encoding="utf-8"))
+    plain = read_yaml(path)
+    file = validate(plain, VisionExperiment, origin=str(path))
     changes = plain.pop("profiles", {})
     sizes = {PAPER: file.model_copy(update={"profiles": {}})}
     for name, change in changes.items():
-        data = _merge(plain, change)
+        data = merge(plain, change)
         sizes[name] = validate(data, VisionExperiment, origin=f"{path}, profile {name}")
     if profile not in sizes:
         raise ExperimentError(
@@ -131,16 +131,6 @@ def load_vision(path: Path, profile: str = PAPER) -> VisionExperiment:
             "`profiles`."
         )
     return sizes[profile]
-
-
-def _merge(base: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
-    """Return ``base`` with the values of ``change``; mappings are merged key by key."""
-    merged = dict(base)
-    for key, value in change.items():
-        old = merged.get(key)
-        both = isinstance(old, dict) and isinstance(value, dict)
-        merged[key] = _merge(old, value) if both else value  # type: ignore[arg-type]
-    return merged
 
 
 def _ascends(counts: tuple[int, ...]) -> bool:

@@ -4,13 +4,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import jinja2
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from attacker.lab import report
 from attacker.lab.report import svg
+from attacker.lab.report.builder import templates
 from attacker.lab.report.card import card_rows
 from attacker.lab.report.words import percent, points, verdict_word
 from attacker.lab.results import Estimate
@@ -29,13 +29,7 @@ def write_page(
     results: VisionResults, experiment: VisionExperiment, card: Mapping[str, Any], out: Path
 ) -> Path:
     """Write ``report.html`` into ``out``, complete in itself, and return its path."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_HERE),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = templates(_HERE)
     environment.filters.update(
         percent=percent,
         points=points,

@@ -1,20 +1,17 @@
 """What the vision control found: curves over the layers given, with intervals over seeds."""
 
-import math
 from collections.abc import Iterable
 from pathlib import Path
-from statistics import fmean, stdev
 from typing import Any, Literal
 
 from attacker.lab.results import Verdict, write_csv
+from attacker.lab.spread import Spread, clipped, spread
 from attacker.lab.vision.cells import CellRow
 from attacker.lab.vision.experiment import Cell, SourceTask, VisionExperiment
 from attacker.lab.vision.models import ModelRow
 from shared.checkpoint import write_atomically
 from shared.config import Frozen
 
-_T_95 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
-"""Student's t at 97.5 % for 1 to 9 degrees of freedom."""
 _NO_SPREAD = 1e-9
 
 
@@ -28,20 +25,21 @@ class Mean(Frozen):
 
     @classmethod
     def of(cls, values: list[float]) -> "Mean":
-        """Return the mean of one to ten ``values``, one a seed, with Student's t interval."""
-        mean = fmean(values)
-        if len(values) == 1:
-            return cls(value=mean, low=None, high=None, seeds=1)
-        reach = _T_95[len(values) - 2] * stdev(values) / math.sqrt(len(values))
-        return cls(value=mean, low=mean - reach, high=mean + reach, seeds=len(values))
+        """Return the mean of ``values``, one a seed, with Student's t interval.
+
+        Raises:
+            ValueError: there is no seed.
+        """
+        return cls._as(_spread_of(values))
 
     @classmethod
     def of_shares(cls, values: list[float]) -> "Mean":
         """Return the mean of shares; their interval ends at 0 and at 1."""
-        mean = cls.of(values)
-        if mean.low is None or mean.high is None:
-            return mean
-        return mean.model_copy(update={"low": max(0.0, mean.low), "high": min(1.0, mean.high)})
+        return cls._as(clipped(_spread_of(values)))
+
+    @classmethod
+    def _as(cls, found: Spread) -> "Mean":
+        return cls(value=found.mean, low=found.low, high=found.high, seeds=found.n)
 
     @property
     def verdict(self) -> Verdict:
@@ -164,6 +162,13 @@ def write_vision_results(results: VisionResults, out: Path) -> None:
     text = results.model_dump_json(indent=2) + "\n"
     write_atomically(out / "results.json", text.encode())
     write_csv(out / "cells.csv", _csv_rows(results))
+
+
+def _spread_of(values: list[float]) -> Spread:
+    found = spread(values)
+    if found is None:
+        raise ValueError("a mean needs one seed at least. Run a seed.")
+    return found
 
 
 def _over(left: list[float], right: list[float]) -> Mean:

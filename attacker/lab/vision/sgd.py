@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import nn
 
+from shared.balance import batches_of
 from shared.config import Frozen
 from shared.seeding import derive, numpy_stream
 from shared.training_state import STATE_NAME, TrainingError, read_state, write_state
@@ -170,7 +171,7 @@ class _Loop:
             group["lr"] = rate
         total = torch.zeros((), device=self.device)
         order = numpy_stream(self.seed, "order", number).permutation(len(self.pixels))
-        for position, indices in enumerate(_split(order, self.recipe.batch_size)):
+        for position, indices in enumerate(batches_of(order, self.recipe.batch_size)):
             torch.manual_seed(derive(self.seed, "dropout", number, position))
             total += self._step(torch.from_numpy(indices).to(self.device)) * len(indices)
         loss = float(total) / len(order)
@@ -235,13 +236,6 @@ def _as_floats(pixels: torch.Tensor) -> torch.Tensor:
     exactly as the victim saw it.
     """
     return pixels.permute(0, 3, 1, 2).float().div_(255.0)
-
-
-def _split(order: np.ndarray, size: int) -> list[np.ndarray]:
-    parts = [order[start : start + size] for start in range(0, len(order), size)]
-    if len(parts) > 1 and len(parts[-1]) == 1:  # one image alone has no spread to normalise by
-        parts[-2:] = [np.concatenate(parts[-2:])]
-    return parts
 
 
 def _like(tensor: torch.Tensor, parameter: torch.Tensor) -> torch.Tensor:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from attacker.lab.paper.spread import Spread, clipped, spread, t_quantile
+from attacker.lab.spread import Spread, clipped, spread, t_quantile
 
 
 @pytest.mark.parametrize(
