@@ -10,7 +10,7 @@ import numpy as np
 
 from victim_service.defences.simplex import Labels, Rows
 
-BLOCK_ROWS = 16
+_BLOCK_ROWS = 16
 """With all that is kept of them, 16 rows of 1,251 labels stay in a processor's cache."""
 _GOLDEN = (5**0.5 - 1) / 2
 _SECTIONS = 48
@@ -26,6 +26,12 @@ def least_costly(rows: Rows, costs: Rows, order: Labels, epsilon: float, margin:
     (B, K). The least over the level of the first entry is searched by golden sections: the cost is
     a convex function of it.
     """
+    blocks = [slice(first, first + _BLOCK_ROWS) for first in range(0, len(rows), _BLOCK_ROWS)]
+    parts = [_solve(rows[b], costs[b], order[b], epsilon, margin) for b in blocks]
+    return np.concatenate(parts)
+
+
+def _solve(rows: Rows, costs: Rows, order: Labels, epsilon: float, margin: float) -> Rows:
     ordered = np.take_along_axis(rows, order, axis=1)
     filling = _Filling(ordered, np.take_along_axis(costs, order, axis=1), epsilon / 2, margin)
     low, high = filling.levels()

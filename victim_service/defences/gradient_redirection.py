@@ -8,10 +8,10 @@ from dataclasses import replace
 from typing import ClassVar, Literal
 
 import numpy as np
-from pydantic import Field
 
-from victim_service.defences.base import Defence, DefenceContext, DefenceSpec, Probabilities
-from victim_service.defences.filling import BLOCK_ROWS, least_costly
+from victim_service.defences.base import Defence, DefenceContext, Probabilities
+from victim_service.defences.bounded import BoundedSpec
+from victim_service.defences.filling import least_costly
 from victim_service.defences.last_layer import says
 from victim_service.defences.simplex import Labels, Rows, exact, released
 
@@ -19,7 +19,7 @@ _FEATURES = 16
 """Of a random last layer, for the direction ``fixed``: our own choice."""
 
 
-class GradientRedirectionSpec(DefenceSpec):
+class GradientRedirectionSpec(BoundedSpec):
     """Moves each row by an L1 distance of up to ``epsilon``.
 
     ``reverse`` pulls the gradient against that of the honest answer; ``fixed`` pulls it in a
@@ -29,7 +29,6 @@ class GradientRedirectionSpec(DefenceSpec):
     draws: ClassVar[bool] = True
 
     kind: Literal["gradient_redirection"] = "gradient_redirection"
-    epsilon: float = Field(gt=0, le=2)
     direction: Literal["reverse", "fixed"] = "reverse"
     preserve_argmax: bool = True
     """Whether the most probable label stays at least as high as all others."""
@@ -38,11 +37,6 @@ class GradientRedirectionSpec(DefenceSpec):
     def argmax_kept(self) -> bool:
         """As the spec says."""
         return self.preserve_argmax
-
-    @property
-    def l1_bound(self) -> float:
-        """``epsilon``."""
-        return self.epsilon
 
     def build(self) -> "GradientRedirection":
         """Return the defence."""
@@ -69,12 +63,7 @@ class GradientRedirection(Defence):
             costs = fixed_costs(rows.shape[1], context)
         if not self.spec.preserve_argmax:
             return released(cheapest(rows, costs, self.spec.epsilon))
-        blocks = [slice(first, first + BLOCK_ROWS) for first in range(0, len(rows), BLOCK_ROWS)]
-        found = [
-            cheapest_led(rows[block], costs[block], top[block], self.spec.epsilon)
-            for block in blocks
-        ]
-        return released(np.concatenate(found), top)
+        return released(cheapest_led(rows, costs, top, self.spec.epsilon), top)
 
 
 def reverse_costs(rows: Rows, context: DefenceContext) -> Rows:

@@ -11,7 +11,7 @@ standard deviation for all labels, whatever h is: s is drawn as such.
 import numpy as np
 
 from victim_service.defences.base import DefenceContext
-from victim_service.defences.simplex import Rows
+from victim_service.defences.simplex import Rows, softmax
 
 
 def says(context: DefenceContext, classes: int, spread: float) -> Rows:
@@ -20,10 +20,7 @@ def says(context: DefenceContext, classes: int, spread: float) -> Rows:
     ``spread`` is the standard deviation of its logits; each clip has its own draw.
     """
     clips = range(len(context.clip_sha256))
-    logits = np.stack([context.rng(clip).normal(0, spread, classes) for clip in clips])
-    powers: Rows = np.exp(logits - logits.max(axis=1, keepdims=True))
-    powers /= powers.sum(axis=1, keepdims=True)
-    return powers
+    return softmax(np.stack([context.rng(clip).normal(0, spread, classes) for clip in clips]))
 
 
 def inner(rows: Rows, others: Rows) -> Rows:

@@ -5,7 +5,8 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from victim_service.defences.base import Defence, DefenceContext, DefenceSpec, Probabilities
+from victim_service.defences.base import Defence, DefenceContext, Probabilities
+from victim_service.defences.bounded import BoundedSpec
 from victim_service.defences.last_layer import inner, says
 from victim_service.defences.simplex import Labels, Rows, exact, l1_distances, released
 
@@ -15,7 +16,7 @@ prefixes are tried: our own choice. Of 3 to 8 labels, the best subset of all is 
 of 100 rows and more, however sharp the rows are."""
 
 
-class MadSpec(DefenceSpec):
+class MadSpec(BoundedSpec):
     """Moves each row towards the corner that turns the gradient most, by up to ``epsilon`` in L1.
 
     Corners are single labels (``extreme``), or equal shares of labels among which is the model's
@@ -25,7 +26,6 @@ class MadSpec(DefenceSpec):
     draws: ClassVar[bool] = True
 
     kind: Literal["mad"] = "mad"
-    epsilon: float = Field(gt=0, le=2)
     variant: Literal["argmax", "extreme"] = "argmax"
     spread: float = Field(default=1.0, ge=0.01, le=10)
     """Standard deviation of the logits of the student that the gradient is taken at; 1 is that of a
@@ -35,11 +35,6 @@ class MadSpec(DefenceSpec):
     def argmax_kept(self) -> bool:
         """In the variant ``argmax``."""
         return self.variant == "argmax"
-
-    @property
-    def l1_bound(self) -> float:
-        """``epsilon``."""
-        return self.epsilon
 
     def build(self) -> "Mad":
         """Return the defence."""

@@ -9,11 +9,12 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from victim_service.defences.base import Defence, DefenceContext, DefenceSpec, Form, Probabilities
+from victim_service.defences.base import Defence, DefenceContext, Form, Probabilities
+from victim_service.defences.bounded import BoundedSpec
 from victim_service.defences.simplex import Rows, exact, l1_distances, released
 
 
-class ModelGuardSSpec(DefenceSpec):
+class ModelGuardSSpec(BoundedSpec):
     """Answers the first row of the label's list within an L1 distance of ``epsilon``.
 
     The list of a label opens with rows that tell this label and a confidence; then come those that
@@ -30,11 +31,6 @@ class ModelGuardSSpec(DefenceSpec):
     def argmax_kept(self) -> bool:
         """Always: what the other labels lose goes to the top one."""
         return True
-
-    @property
-    def l1_bound(self) -> float:
-        """``epsilon``."""
-        return self.epsilon
 
     def build(self) -> "ModelGuardS":
         """Return the defence."""

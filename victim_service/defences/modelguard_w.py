@@ -9,18 +9,18 @@ from typing import Literal, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from victim_service.defences.base import Defence, DefenceContext, DefenceSpec, Probabilities
-from victim_service.defences.filling import BLOCK_ROWS, least_costly
+from victim_service.defences.base import Defence, DefenceContext, Probabilities
+from victim_service.defences.bounded import BoundedSpec
+from victim_service.defences.filling import least_costly
 from victim_service.defences.simplex import Rows, exact, released
 
 _LOG_FLOOR = 1e-6
 
 
-class ModelGuardWSpec(DefenceSpec):
+class ModelGuardWSpec(BoundedSpec):
     """Moves each row by an L1 distance of up to ``epsilon``; the top label leads by ``margin``."""
 
     kind: Literal["modelguard_w"] = "modelguard_w"
-    epsilon: float = Field(gt=0, le=2)
     margin: float = Field(default=1e-4, ge=1e-6, lt=1)
 
     @model_validator(mode="after")
@@ -36,11 +36,6 @@ class ModelGuardWSpec(DefenceSpec):
     def argmax_kept(self) -> bool:
         """Always."""
         return True
-
-    @property
-    def l1_bound(self) -> float:
-        """``epsilon``."""
-        return self.epsilon
 
     def build(self) -> "ModelGuardW":
         """Return the defence."""
@@ -61,12 +56,7 @@ class ModelGuardW(Defence):
     def change(self, probabilities: Probabilities, context: DefenceContext) -> Probabilities:
         """Return the least telling rows."""
         del context
-        rows = exact(probabilities)
-        blocks = [
-            least_telling(rows[first : first + BLOCK_ROWS], self.epsilon, self.margin)
-            for first in range(0, len(rows), BLOCK_ROWS)
-        ]
-        return released(np.concatenate(blocks))
+        return released(least_telling(exact(probabilities), self.epsilon, self.margin))
 
 
 def least_telling(rows: Rows, epsilon: float, margin: float) -> Rows:

@@ -5,13 +5,14 @@ from typing import ClassVar, Literal, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from victim_service.defences.base import Defence, DefenceContext, DefenceSpec, Probabilities
-from victim_service.defences.simplex import Rows, exact, let_lead, project, pull_near, released
+from victim_service.defences.base import Defence, DefenceContext, Probabilities
+from victim_service.defences.bounded import HeldSpec
+from victim_service.defences.simplex import Rows, exact, project, softmax
 
 _MOST_DIRICHLET = 0.7
 
 
-class NoiseSpec(DefenceSpec):
+class NoiseSpec(HeldSpec):
     """Adds noise to probabilities or to logits, and brings the rows back to the simplex."""
 
     repeats: ClassVar[bool] = True
@@ -23,10 +24,7 @@ class NoiseSpec(DefenceSpec):
     scale: float = Field(gt=0, le=10)
     """gaussian: standard deviation; uniform: half the width; dirichlet: the standard deviation of
     an entry p is scale x sqrt(p (1 - p)), and its mean p."""
-    epsilon: float | None = Field(default=None, gt=0, le=2)
-    """L1 distance that a row is moved by at most."""
     preserve_argmax: bool = False
-    """Whether the most probable label gets the largest entry, in exchange for its own."""
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
@@ -44,16 +42,6 @@ class NoiseSpec(DefenceSpec):
             )
         return self
 
-    @property
-    def argmax_kept(self) -> bool:
-        """As the spec says."""
-        return self.preserve_argmax
-
-    @property
-    def l1_bound(self) -> float | None:
-        """``epsilon``."""
-        return self.epsilon
-
     def build(self) -> "Noise":
         """Return the defence."""
         return Noise(self)
@@ -68,12 +56,7 @@ class Noise(Defence):
     def change(self, probabilities: Probabilities, context: DefenceContext) -> Probabilities:
         """Return the rows with their noise."""
         rows, top = exact(probabilities), probabilities.argmax(axis=1)
-        noisy = self._noisy(rows, context)
-        if self.spec.epsilon is not None:
-            noisy = pull_near(noisy, rows, self.spec.epsilon)
-        if not self.spec.preserve_argmax:
-            return released(noisy)
-        return released(let_lead(noisy, top), top)
+        return self.spec.hold(self._noisy(rows, context), rows, top)
 
     def _noisy(self, rows: Rows, context: DefenceContext) -> Rows:
         drawn = np.stack([self._draw(row, context.rng(n)) for n, row in enumerate(rows)])
@@ -83,10 +66,7 @@ class Noise(Defence):
         if self.spec.added_to == "probabilities":
             return project(rows + drawn)
         with np.errstate(divide="ignore"):  # what the model rules out stays ruled out
-            logits = np.log(rows) + drawn
-        powers: Rows = np.exp(logits - logits.max(axis=1, keepdims=True))
-        powers /= powers.sum(axis=1, keepdims=True)
-        return powers
+            return softmax(np.log(rows) + drawn)
 
     def _draw(self, row: Rows, rng: np.random.Generator) -> Rows:
         scale = self.spec.scale

@@ -5,14 +5,15 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from victim_service.defences.base import Defence, DefenceContext, DefenceSpec, Probabilities
-from victim_service.defences.simplex import Rows, exact, let_lead, pull_near, released
+from victim_service.defences.base import Defence, DefenceContext, Probabilities
+from victim_service.defences.bounded import HeldSpec
+from victim_service.defences.simplex import Rows, exact
 
 _GUARD = 1e-9
 """Distance from 0 and 1 within which a logit is not taken: our own choice."""
 
 
-class ReverseSigmoidSpec(DefenceSpec):
+class ReverseSigmoidSpec(HeldSpec):
     """Answers p - beta (sigmoid(gamma logit(p)) - 1/2), to scale.
 
     Every label that the model rules out gains up to beta / 2, so that beta must fall as labels are
@@ -22,20 +23,7 @@ class ReverseSigmoidSpec(DefenceSpec):
     kind: Literal["reverse_sigmoid"] = "reverse_sigmoid"
     beta: float = Field(gt=0, le=10)
     gamma: float = Field(gt=0, le=100)
-    epsilon: float | None = Field(default=None, gt=0, le=2)
-    """L1 distance that a row is moved by at most."""
     preserve_argmax: bool = True
-    """Whether the most probable label gets the largest entry, in exchange for its own."""
-
-    @property
-    def argmax_kept(self) -> bool:
-        """As the spec says."""
-        return self.preserve_argmax
-
-    @property
-    def l1_bound(self) -> float | None:
-        """``epsilon``."""
-        return self.epsilon
 
     def build(self) -> "ReverseSigmoid":
         """Return the defence."""
@@ -52,12 +40,7 @@ class ReverseSigmoid(Defence):
         """Return the bent rows."""
         del context
         rows, top = exact(probabilities), probabilities.argmax(axis=1)
-        bent = bend(rows, self.spec.beta, self.spec.gamma)
-        if self.spec.epsilon is not None:
-            bent = pull_near(bent, rows, self.spec.epsilon)
-        if not self.spec.preserve_argmax:
-            return released(bent)
-        return released(let_lead(bent, top), top)
+        return self.spec.hold(bend(rows, self.spec.beta, self.spec.gamma), rows, top)
 
 
 def bend(rows: Rows, beta: float, gamma: float) -> Rows:

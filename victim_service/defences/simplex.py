@@ -16,6 +16,13 @@ def exact(probabilities: Probabilities) -> Rows:
     return rows
 
 
+def softmax(logits: Rows) -> Rows:
+    """Return the rows (B, K) that are proportional to exp(``logits``)."""
+    powers: Rows = np.exp(logits - logits.max(axis=1, keepdims=True))
+    powers /= powers.sum(axis=1, keepdims=True)
+    return powers
+
+
 def project(rows: Rows) -> Rows:
     """Return the points of the simplex that are nearest to ``rows`` (B, K) in L2.
 
