@@ -8,7 +8,8 @@ between any two layers from an event loop that is busy.
 
 import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import pairwise
 
 import numpy as np
@@ -69,19 +70,18 @@ def one_call(network: nn.Module, clip_samples: int) -> Callable[[torch.Tensor], 
     It is traced once, on :data:`_EXAMPLE_CLIPS` clips, and serves any number of them.
     """
     example = torch.zeros(_EXAMPLE_CLIPS, clip_samples)
-    with warnings.catch_warnings(), torch.inference_mode():
-        # torch would rather compile, which needs a C++ compiler where the service runs.
-        warnings.simplefilter("ignore", DeprecationWarning)
+    with _no_advice(), torch.inference_mode():
         traced = torch.jit.trace(_Probabilities(network).eval(), example, check_trace=False)  # type: ignore[no-untyped-call]
         frozen: Callable[[torch.Tensor], torch.Tensor] = torch.jit.freeze(traced)
     return frozen
 
 
-def _quietly_scripted(module: nn.Module) -> nn.Module:
+@contextmanager
+def _no_advice() -> Iterator[None]:
+    """Keep torch from saying that it would rather compile: that takes a C++ compiler."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
-        scripted: nn.Module = torch.jit.script(module)
-    return scripted
+        yield
 
 
 def fold_batch_norms(network: nn.Module) -> None:
@@ -145,7 +145,8 @@ def steady_linears(network: nn.Module) -> None:
     for name, part in list(network.named_children()):
         if isinstance(part, nn.Linear):
             # Written, not traced: how much is padded differs from call to call.
-            setattr(network, name, _quietly_scripted(_SteadyLinear(part)))
+            with _no_advice():
+                setattr(network, name, torch.jit.script(_SteadyLinear(part)))
         else:
             steady_linears(part)
 

@@ -92,8 +92,9 @@ class Predictor:
             ValueError: the network cannot be compiled on this machine.
         """
         if isinstance(self._form, CpuForm):
-            for size in (*_CPU_WARM_CALLS * (1,), *_CPU_WARM_CALLS * (self.batch_clips,)):
-                self.predict(np.zeros((size, self.card.clip_samples), dtype=np.float32))
+            for size in (1, self.batch_clips):
+                for _ in range(_CPU_WARM_CALLS):
+                    self.predict(np.zeros((size, self.card.clip_samples), dtype=np.float32))
             return
         try:
             self._form.warm_up()

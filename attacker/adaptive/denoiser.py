@@ -1,6 +1,6 @@
 """`denoiser`: what the model had said, as a small network guesses that learnt a known defence."""
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -8,11 +8,10 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import nn
 
-from attacker.adaptive.base import Adaption, AdaptionContext, AdaptionSpec
-from attacker.adaptive.dirichlet import Concentration, descending, draw_pairs
-from attacker.adaptive.groups import mean_of_ties
+from attacker.adaptive.base import Adaption, AdaptionContext
+from attacker.adaptive.dirichlet import draw_pairs
+from attacker.adaptive.undoing import Undoing, UndoingSpec
 from attacker.known_defences import KnownDefence
-from shared.contract import LabelMode
 from shared.seeding import derive, numpy_stream
 
 _FLOOR = 1e-6
@@ -21,7 +20,7 @@ _BATCH_ROWS = 128
 _LEARNING_RATE = 2e-3  # at the start; it falls in a straight line to 0
 
 
-class DenoiserSpec(AdaptionSpec):
+class DenoiserSpec(UndoingSpec):
     """Trains on what a small network makes of the answers.
 
     The network has learnt to tell Dirichlet draws from what the known defence makes of them, each
@@ -31,16 +30,11 @@ class DenoiserSpec(AdaptionSpec):
     Reference: D-DAE+ of Tang et al., "ModelGuard", USENIX Security 2024.
     """
 
-    takes: ClassVar[tuple[LabelMode, ...]] = ("soft", "rounded", "temperature")
-    needs_defence: ClassVar[bool] = True
-
     kind: Literal["denoiser"] = "denoiser"
     rows: int = Field(default=200_000, ge=1_000, le=10_000_000)
     """Draws that the network learns from."""
     hidden: int = Field(default=256, ge=8, le=4096)
     """Width of its two hidden layers."""
-    concentration: Concentration = (0.1, 30.0)
-    """Range of the sum of the Dirichlet parameters of the draws, log-uniform."""
 
     def build(self, context: AdaptionContext) -> Adaption:
         """Return the adaption.
@@ -51,24 +45,20 @@ class DenoiserSpec(AdaptionSpec):
         return Denoiser(self, context.demand_defence(self.kind), context.seed)
 
 
-class Denoiser(Adaption):
+class Denoiser(Undoing):
     """Adaption that learns anew whenever it adapts."""
 
     def __init__(self, spec: DenoiserSpec, known: KnownDefence, seed: int) -> None:
-        self.spec, self.known, self.seed = spec, known, seed
+        super().__init__(known, seed)
+        self.spec = spec
 
-    def adapt(self, answers: np.ndarray) -> np.ndarray:
-        """Return the guessed rows (N, K)."""
-        network = self.learn(answers.shape[1])
-        order = descending(answers)
-        ordered = np.take_along_axis(answers, order, axis=1).astype(np.float64)
+    def guess(self, ordered: np.ndarray) -> np.ndarray:
+        """Return what a network that has learnt the defence makes of ``ordered`` (N, K)."""
+        network = self.learn(ordered.shape[1])
         with torch.no_grad():
             logits: torch.Tensor = network(torch.from_numpy(ordered))
-        guessed = logits.softmax(dim=1).double().numpy()
-        rows = np.empty_like(guessed)
-        np.put_along_axis(rows, order, mean_of_ties(guessed, ordered), axis=1)
-        targets: np.ndarray = rows.astype(np.float32)
-        return targets
+        rows: np.ndarray = logits.softmax(dim=1).double().numpy()
+        return rows
 
     def learn(self, classes: int) -> "DenoisingNetwork":
         """Return a network that has seen all draws once; it takes descending rows of ``classes``.

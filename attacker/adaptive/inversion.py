@@ -1,22 +1,21 @@
 """`inversion`: what the model had said, read from a table of what a known defence makes of rows."""
 
 from collections.abc import Iterable
-from typing import ClassVar, Literal
+from typing import Literal
 
 import numpy as np
 from pydantic import Field
 
-from attacker.adaptive.base import Adaption, AdaptionContext, AdaptionSpec
-from attacker.adaptive.dirichlet import Concentration, Pairs, descending, draw_pairs
-from attacker.adaptive.groups import mean_of_ties
+from attacker.adaptive.base import Adaption, AdaptionContext
+from attacker.adaptive.dirichlet import Pairs, draw_pairs
+from attacker.adaptive.undoing import Undoing, UndoingSpec
 from attacker.known_defences import KnownDefence
-from shared.contract import LabelMode
 from shared.seeding import numpy_stream
 
 _CHUNK_ANSWERS = 2048
 
 
-class InversionSpec(AdaptionSpec):
+class InversionSpec(UndoingSpec):
     """Trains on the mean of the table's rows whose defended form is within ``tolerance``.
 
     That is the expectation of the model's row, given the answer; the nearest table row where none
@@ -25,16 +24,11 @@ class InversionSpec(AdaptionSpec):
     Reference: partial Bayes of Tang et al., "ModelGuard", USENIX Security 2024.
     """
 
-    takes: ClassVar[tuple[LabelMode, ...]] = ("soft", "rounded", "temperature")
-    needs_defence: ClassVar[bool] = True
-
     kind: Literal["inversion"] = "inversion"
     rows: int = Field(default=100_000, ge=1_000, le=10_000_000)
     """Rows of the table, which is drawn anew and never stored."""
     tolerance: float = Field(default=0.01, gt=0, le=1)
     """Euclidean distance between an answer and a defended row."""
-    concentration: Concentration = (0.1, 30.0)
-    """Range of the sum of the Dirichlet parameters of the table's rows, log-uniform."""
 
     def build(self, context: AdaptionContext) -> Adaption:
         """Return the adaption.
@@ -45,27 +39,23 @@ class InversionSpec(AdaptionSpec):
         return Inversion(self, context.demand_defence(self.kind), context.seed)
 
 
-class Inversion(Adaption):
+class Inversion(Undoing):
     """Adaption whose only draws are the table's."""
 
     def __init__(self, spec: InversionSpec, known: KnownDefence, seed: int) -> None:
-        self.spec, self.known, self.seed = spec, known, seed
+        super().__init__(known, seed)
+        self.spec = spec
 
-    def adapt(self, answers: np.ndarray) -> np.ndarray:
-        """Return the expected rows (N, K)."""
-        order = descending(answers)
-        ordered = np.take_along_axis(answers, order, axis=1).astype(np.float64)
+    def guess(self, ordered: np.ndarray) -> np.ndarray:
+        """Return the expected rows of ``ordered`` (N, K)."""
         table = draw_pairs(
             self.known,
-            answers.shape[1],
+            ordered.shape[1],
             self.spec.rows,
             self.spec.concentration,
             numpy_stream(self.seed, "table"),
         )
-        found = look_up(ordered, table, self.spec.tolerance)
-        rows = np.empty_like(found)
-        np.put_along_axis(rows, order, mean_of_ties(found, ordered), axis=1)
-        return rows.astype(np.float32)
+        return look_up(ordered, table, self.spec.tolerance)
 
 
 def look_up(ordered: np.ndarray, table: Iterable[Pairs], tolerance: float) -> np.ndarray:

@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import signal
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,13 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from attacker import __main__ as command_line
 from attacker.http_oracle import HttpOracle
 from attacker.journal import Journal
 from attacker.lab.reading import read_run
 from attacker.surrogate import load_surrogate
 from shared.audio import to_wav
 from shared.contract import AccountStatus
+from tests.support.command_line import Call, caller
 from tests.support.forked import start_attacker
 from tests.support.keys import add_key
 from tests.support.victims import RunningVictim, make_clips, make_victim, running_victim
@@ -41,7 +40,6 @@ surrogate:
   recipe: {{epochs: 2, batch_size: 16}}
 """
 STATIC = "{kind: static_threshold, tau: 15}"
-Call = Callable[..., tuple[int, str]]
 
 
 @pytest.fixture(scope="module")
@@ -88,22 +86,7 @@ def call(
     capsys: pytest.CaptureFixture[str],
     tmp_path: Path,
 ) -> Call:
-    monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.setenv("EARSHOT_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("EARSHOT_URL", victim.url)
-
-    def run(*arguments: str, key: str) -> tuple[int, str]:
-        monkeypatch.setenv("EARSHOT_KEY", key)
-        monkeypatch.setattr(sys, "argv", ["earshot-attacker", *arguments])
-        code = 0
-        try:
-            command_line.main()
-        except SystemExit as exit_:
-            code = int(exit_.code or 0)
-        output = capsys.readouterr()
-        return code, output.out + output.err
-
-    return run
+    return caller(monkeypatch, capsys, victim.url, str(tmp_path / "cache"))
 
 
 def account(victim: RunningVictim, key: str) -> AccountStatus:

@@ -3,26 +3,23 @@
 import asyncio
 import os
 import signal
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from attacker import __main__ as command_line
 from attacker.cells.cell import read_done
 from attacker.http_oracle import HttpOracle
 from attacker.lab.reading import read_run
 from attacker.tables.curve import curve_points
 from attacker.tables.manifest import find_manifests, read_manifest
 from shared import checkpoint
+from tests.support.command_line import Call, caller
 from tests.support.forked import start_attacker
 from tests.support.keys import add_key
 from tests.support.tables import TINY, write_proxy, write_table
 from tests.support.victims import RunningVictim, make_victim, running_victim
-
-Call = Callable[..., tuple[int, str]]
 
 
 @pytest.fixture(scope="module")
@@ -39,24 +36,9 @@ def call(
     capsys: pytest.CaptureFixture[str],
     tmp_path: Path,
 ) -> Call:
-    monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.setenv("EARSHOT_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("EARSHOT_URL", victim.url)
     monkeypatch.setenv("EARSHOT_VICTIM", str(victim.checkpoint))
     monkeypatch.setenv("TINY_PROXY", str(write_proxy(tmp_path / "proxy")))
-
-    def run(*arguments: str, key: str) -> tuple[int, str]:
-        monkeypatch.setenv("EARSHOT_KEY", key)
-        monkeypatch.setattr(sys, "argv", ["earshot-attacker", *arguments])
-        code = 0
-        try:
-            command_line.main()
-        except SystemExit as exit_:
-            code = int(exit_.code or 0)
-        output = capsys.readouterr()
-        return code, output.out + output.err
-
-    return run
+    return caller(monkeypatch, capsys, victim.url, str(tmp_path / "cache"))
 
 
 def spent(victim: RunningVictim, key: str) -> int:

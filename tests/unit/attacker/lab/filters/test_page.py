@@ -4,7 +4,6 @@ import base64
 import io
 import re
 import xml.etree.ElementTree as ET
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
@@ -19,41 +18,14 @@ from attacker.lab.filters.signals import LayerSignals
 from attacker.lab.filters.study import FilterStudy
 from shared.audio import to_int16
 from tests.support.filters import RATE_HZ, band_network, random_network, write_model
+from tests.support.html_page import Page
 
 HOSTILE = "<script>alert('x')</script>&$x_1$"
 QUICK = MaximiseSettings(steps=4, octaves=1)
 
 
-class Page(HTMLParser):
-    """Collects tags, attributes and text, and checks that every tag is closed in order."""
-
-    VOID = frozenset({"meta", "img", "br"})
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.open: list[str] = []
-        self.text = ""
-        self.feed(html)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
-
-    def values(self, name: str, tag: str) -> list[str]:
-        return [attrs[name] or "" for found, attrs in self.tags if found == tag and name in attrs]
+def words_of(page: Page) -> str:
+    return "".join(page.text)
 
 
 def study(root: Path, *, pair: bool, layers: tuple[str, ...] = ("conv1", "head")) -> Path:
@@ -99,23 +71,23 @@ def test_pairs_stand_side_by_side_with_sound_and_pictures(pair_page: Path) -> No
     assert len(sounds) == len(page.values("src", "img"))
     assert 4 < len(sounds) <= 2 * 2 * SHOWN
     assert len(sounds) % 2 == 0
-    assert "A voices-a" in page.text
-    assert "B voices-b" in page.text
-    assert page.text.count("conv1:") == 1
+    assert "A voices-a" in words_of(page)
+    assert "B voices-b" in words_of(page)
+    assert words_of(page).count("conv1:") == 1
 
 
 def test_one_model_alone_has_pictures_and_no_word_of_pairs(single_page: Path) -> None:
     page = Page(single_page.read_text())
     assert 3 < len(page.values("src", "audio")) <= 2 * SHOWN
     for word in ("distance 0", "Mutual", "partner of", "B voices"):
-        assert word not in page.text
-    assert "What the filters of voices‑a listen for" in page.text
+        assert word not in words_of(page)
+    assert "What the filters of voices‑a listen for" in words_of(page)
 
 
 def test_names_from_a_card_are_escaped(single_page: Path) -> None:
     page = Page(single_page.read_text())
-    assert HOSTILE in page.text
-    assert "earshot-attacker filters <here>" in page.text
+    assert HOSTILE in words_of(page)
+    assert "earshot-attacker filters <here>" in words_of(page)
 
 
 def test_sound_is_playable_and_quiet(pair_page: Path) -> None:
@@ -156,7 +128,7 @@ def test_a_layer_of_which_nothing_is_left_says_so(tmp_path: Path) -> None:
     made = FilterStudy(a, a, tmp_path / "out", ("conv1",), settings=settings)
     results, path = made.carry_out(lambda *_: lambda done: None)
     assert results.layers[0].pairs == ()
-    text = Page(path.read_text()).text
+    text = words_of(Page(path.read_text()))
     assert "there is nothing to match" in text
     assert "No pair is left to show" in text
     assert "2 very low set aside" in text
