@@ -83,8 +83,9 @@ async def classify(parts: Parts, caller: Caller, sent: Sent, client_left: Client
             await failpoints.reach("after-reserve")
             sold = await _bought(parts, caller, grant)
             await failpoints.reach("before-model")
-            probabilities = await _predict(parts, place, clips, client_left)
+            rows = await _predict(parts, place, clips, client_left)
             await failpoints.reach("after-model")
+            probabilities = rows[:, : len(parts.card.labels)]
             released = await _release(parts, query, grant, sold, clips, probabilities)
         except ClientGone:
             # Who left before learning the query's name cannot come back for it.
@@ -162,7 +163,7 @@ async def _bought(parts: Parts, caller: Caller, grant: Grant) -> Sold:
 
 
 async def _predict(parts: Parts, place: Place, clips: Array, client_left: ClientLeft) -> Array:
-    """Return the probabilities (B, K), unless the deadline passes or the client leaves before."""
+    """Return the rows (B, K + E), unless the deadline passes or the client leaves before."""
     answer = place.push(clips)
     try:
         # Most answers are there before it is worth watching the client.

@@ -74,11 +74,6 @@ class KnaggCNN(SpeakerNetwork):
         embedding: torch.Tensor = self.embedding(self.features(clips))
         return embedding
 
-    def forward(self, clips: torch.Tensor) -> torch.Tensor:
-        """Return the logits (B, K) of ``clips`` (B, T)."""
-        logits: torch.Tensor = self.head(self.embed(clips))
-        return logits
-
 
 def normalise_rms(clips: torch.Tensor) -> torch.Tensor:
     """Remove each clip's mean and scale it to :data:`RMS_TARGET`; silence stays silence."""
