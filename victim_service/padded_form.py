@@ -35,7 +35,8 @@ def shapes_up_to(most_clips: int) -> tuple[int, ...]:
 class PaddedForm:
     """Answers (B, T) clips with (B, K + E): probabilities, and embeddings beside them.
 
-    It may be called from several threads. ``lanes`` calls run side by side, each with its own memory and, on a GPU, its own stream.
+    It may be called from several threads. ``lanes`` calls run side by side, each with its own
+    memory and, on a GPU, its own stream.
 
     Raises:
         RuntimeError: the network cannot be compiled here.
