@@ -47,6 +47,7 @@ class KnaggCNN(SpeakerNetwork):
     """
 
     LAYERS: ClassVar[tuple[str, ...]] = ("conv1", "conv2", "conv3", "conv4", "embedding", "head")
+    head: nn.Linear
 
     def __init__(self, spec: KnaggCNNSpec, n_classes: int) -> None:
         super().__init__()

@@ -22,8 +22,8 @@ from victim_service.ledger import redis_scripts as scripts
 from victim_service.ledger import standing as arithmetic
 from victim_service.ledger.base import Grant, Policy, Query, Standing
 from victim_service.ledger.patience import new_token, unreachable
-from victim_service.ledger.redis_link import Word
 from victim_service.ledger.redis_accounts import RedisAccounts
+from victim_service.ledger.redis_link import Word
 from victim_service.ledger.redis_scripts import PREFIX
 from victim_service.ledger.standing import Reading
 
