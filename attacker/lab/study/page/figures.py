@@ -1,0 +1,174 @@
+"""Figures of the page: theft against budget, and theft against what honest users pay."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from attacker.lab.report.figures import End, end_labels
+from attacker.lab.report.svg import INK, MUTED, SERIES, SURFACE, WIDTH_IN, series
+from attacker.lab.report.words import percent, short
+from attacker.lab.spread import Spread
+from attacker.lab.study.page.cost import Measure, front
+from attacker.lab.study.page.theft import Level, Offer
+
+_LABEL = 26
+_GAP = 0.058
+_DASHES: tuple[Any, ...] = ("-", (0, (4, 2)), (0, (1, 1.5)))
+AXES: Mapping[Measure, str] = {
+    "lost": "accuracy that honest users lose",
+    "l1": "mean distance (L1) of an answer to the undefended one",
+    "ece": "calibration error (ECE) that is added",
+}
+
+
+@dataclass(frozen=True)
+class Point:
+    """One plan between its theft and one of its costs."""
+
+    label: str
+    cost: Spread
+    stolen: Spread
+    on_front: bool
+
+
+def theft_plot(offers: Sequence[Offer], victim: float, chance: float) -> Figure:
+    """Draw what the best attacker of each budget got under every plan of one label mode."""
+    figure = Figure(figsize=(WIDTH_IN, max(3.5, 0.27 * (len(offers) + 2))))
+    left, right = figure.subplots(1, 2, sharey=True, gridspec_kw={"wspace": 0.72})
+    _panel(left, offers, "accuracy", chance, [(victim, f"the victim {percent(victim)}", INK)])
+    left.axhline(victim, color=INK, linewidth=1.1, linestyle=(0, (5, 3)))
+    left.set_title("Stolen accuracy", color=INK)
+    _panel(right, offers, "fidelity", chance, [])
+    right.set_title("Fidelity: agreement with the victim", color=INK)
+    right.tick_params(labelleft=True)
+    return figure
+
+
+def _panel(
+    axes: Axes,
+    offers: Sequence[Offer],
+    measure: Literal["accuracy", "fidelity"],
+    chance: float,
+    ends: list[End],
+) -> None:
+    axes.axhline(chance, color=MUTED, linewidth=1, linestyle=(0, (1, 2.5)))
+    ends = [*ends, (chance, "chance", MUTED)]
+    budgets = sorted({budget for offer in offers for budget in offer.budgets})
+    for index, offer in enumerate(offers):
+        line = [
+            (budget, found)
+            for budget in offer.budgets
+            if (best := offer.best(budget)) is not None and (found := _of(best, measure))
+        ]
+        if line:
+            _line(axes, line, index)
+            ends.append((line[-1][1].mean, short(offer.label, _LABEL), series(index)))
+    axes.set_ylim(0, 1.03)
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value * 100:.0f} %")
+    if len(budgets) > 1:
+        axes.set_xscale("log")
+    axes.set_xticks(budgets)
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+    axes.minorticks_off()
+    axes.grid(axis="x", visible=False)
+    axes.set_xlabel("budget in clips")
+    end_labels(axes, ends, gap=_GAP)
+
+
+def _of(level: Level, measure: Literal["accuracy", "fidelity"]) -> Spread | None:
+    return level.accuracy if measure == "accuracy" else level.fidelity
+
+
+def _line(axes: Axes, line: Sequence[tuple[int, Spread]], index: int) -> None:
+    color = series(index)
+    x = [budget for budget, _ in line]
+    ends = [found.interval or (found.mean, found.mean) for _, found in line]
+    low, high = [one for one, _ in ends], [one for _, one in ends]
+    if len(x) > 1:
+        axes.fill_between(x, low, high, color=color, alpha=0.1, linewidth=0)
+    axes.vlines(x, low, high, color=color, linewidth=3, alpha=0.3)
+    axes.plot(
+        x, [found.mean for _, found in line], "o", color=color, markeredgecolor=SURFACE,
+        linestyle=_DASHES[index // len(SERIES) % len(_DASHES)], zorder=4,
+    )  # fmt: skip
+
+
+def points(
+    offers: Sequence[Offer], costs: Mapping[tuple[str, str], Any], measure: Measure, budget: int
+) -> list[Point]:
+    """Return the plans of which theft at ``budget`` and the cost ``measure`` are both known."""
+    found = []
+    for offer in offers:
+        cost = costs.get((offer.plan, offer.mode))
+        paid = None if cost is None else cost.measure(measure)
+        level = offer.best(budget)
+        if paid is not None and level is not None:
+            found.append((f"{offer.label} ({offer.mode})", paid, level.accuracy))
+    kept = front([(paid.mean, stolen.mean) for _, paid, stolen in found])
+    return [Point(*one, on_front=on) for one, on in zip(found, kept, strict=True)]
+
+
+def pareto_plot(panels: Sequence[tuple[Measure, Sequence[Point]]], victim: float) -> Figure:
+    """Draw theft against each cost; a plan that another one beats in both is hollow."""
+    most = max(len(found) for _, found in panels)
+    figure = Figure(figsize=(WIDTH_IN, max(3.6, 0.27 * (most + 2)) * len(panels)))
+    for axes, (measure, found) in zip(
+        figure.subplots(len(panels), 1, squeeze=False, gridspec_kw={"hspace": 0.34})[:, 0],
+        panels,
+        strict=True,
+    ):
+        _pareto_panel(axes, measure, found, victim)
+    return figure
+
+
+def _pareto_panel(axes: Axes, measure: Measure, found: Sequence[Point], victim: float) -> None:
+    kept = sorted((p.cost.mean, p.stolen.mean) for p in found if p.on_front)
+    axes.plot(*zip(*kept, strict=True), color=series(0), linewidth=1.2, alpha=0.6, zorder=2)
+    axes.axhline(victim, color=INK, linewidth=1.1, linestyle=(0, (5, 3)))
+    axes.set_ylim(0, 1.03)
+    for point in found:
+        _point(axes, point)
+    axes.margins(x=0.06)
+    if measure == "lost":
+        axes.xaxis.set_major_formatter(lambda value, _: f"{100 * value:g}")
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value * 100:.0f} %")
+    unit = ", in points" if measure == "lost" else ""
+    axes.set_xlabel(AXES[measure] + unit)
+    axes.set_title("Stolen accuracy, against the " + AXES[measure], color=INK)
+    _labels(axes, found, victim)
+
+
+def _point(axes: Axes, point: Point) -> None:
+    color = series(0) if point.on_front else MUTED
+    x, y = point.cost.mean, point.stolen.mean
+    if (ends := point.stolen.interval) is not None:
+        axes.vlines(x, *ends, color=color, linewidth=3, alpha=0.22, zorder=1)
+    face = color if point.on_front else SURFACE
+    axes.plot(x, y, "o", markerfacecolor=face, markeredgecolor=color, zorder=5)
+
+
+def _labels(axes: Axes, found: Sequence[Point], victim: float) -> None:
+    """Write the names at the right side, each with a thin line from its point."""
+    ordered = sorted(found, key=lambda point: point.stolen.mean)
+    heights = [point.stolen.mean for point in ordered]
+    gap = min(_GAP, 1.0 / max(1, len(ordered)))
+    for index in range(1, len(heights)):
+        heights[index] = max(heights[index], heights[index - 1] + gap)
+    for index in reversed(range(len(heights))):
+        heights[index] = min(heights[index], 1.03 - gap * (len(heights) - 1 - index))
+    for height, point in zip(heights, ordered, strict=True):
+        axes.annotate(
+            short(point.label, 34),
+            xy=(point.cost.mean, point.stolen.mean), xycoords="data",
+            xytext=(1.04, height), textcoords=axes.get_yaxis_transform(),
+            color=INK if point.on_front else MUTED, va="center", fontsize=8.5,
+            arrowprops={"arrowstyle": "-", "color": MUTED, "linewidth": 0.5, "alpha": 0.55,
+                        "shrinkA": 1, "shrinkB": 3},
+        )  # fmt: skip
+    axes.text(
+        0.0, victim, f" the victim {percent(victim)}", transform=axes.get_yaxis_transform(),
+        color=INK, va="bottom", fontsize=8,
+    )  # fmt: skip
