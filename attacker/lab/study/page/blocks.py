@@ -69,7 +69,8 @@ def number(found: Spread | None, form: str) -> Cell:
     if found is None:
         return Cell(DASH)
     ends = found.interval
-    small = "one seed" if ends is None else f"{ends[0]:{form}} to {ends[1]:{form}}"
+    low, high = ("", "") if ends is None else (f"{ends[0]:{form}}", f"{ends[1]:{form}}")
+    small = "one seed" if ends is None else "" if low == high else f"{low} to {high}"
     return Cell(f"{found.mean:{form}}", small)
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -16,6 +16,8 @@ from attacker.lab.study.page.theft import Level, Offer
 
 _LABEL = 26
 _GAP = 0.058
+_LETTER, _LINE, _DOT, _STEPS = 0.0105, 0.033, 0.009, 24
+"""Width of a letter, half a line, half a point in fractions of a panel; steps that a name moves."""
 _DASHES: tuple[Any, ...] = ("-", (0, (4, 2)), (0, (1, 1.5)))
 AXES: Mapping[Measure, str] = {
     "lost": "accuracy that honest users lose",
@@ -28,10 +30,15 @@ AXES: Mapping[Measure, str] = {
 class Point:
     """One plan between its theft and one of its costs."""
 
-    label: str
+    offer: Offer
     cost: Spread
     stolen: Spread
     on_front: bool
+
+    @property
+    def label(self) -> str:
+        """How it is called."""
+        return self.offer.label
 
 
 def theft_plot(offers: Sequence[Offer], victim: float, chance: float) -> Figure:
@@ -106,7 +113,7 @@ def points(
         paid = None if cost is None else cost.measure(measure)
         level = offer.best(budget)
         if paid is not None and level is not None:
-            found.append((f"{offer.label} ({offer.mode})", paid, level.accuracy))
+            found.append((offer, paid, level.accuracy))
     kept = front([(paid.mean, stolen.mean) for _, paid, stolen in found])
     return [Point(*one, on_front=on) for one, on in zip(found, kept, strict=True)]
 
@@ -114,7 +121,7 @@ def points(
 def pareto_plot(panels: Sequence[tuple[Measure, Sequence[Point]]], victim: float) -> Figure:
     """Draw theft against each cost; a plan that another one beats in both is hollow."""
     most = max(len(found) for _, found in panels)
-    figure = Figure(figsize=(WIDTH_IN, max(3.6, 0.27 * (most + 2)) * len(panels)))
+    figure = Figure(figsize=(WIDTH_IN, max(3.0, 0.25 * (most + 2)) * len(panels)))
     for axes, (measure, found) in zip(
         figure.subplots(len(panels), 1, squeeze=False, gridspec_kw={"hspace": 0.34})[:, 0],
         panels,
@@ -128,10 +135,10 @@ def _pareto_panel(axes: Axes, measure: Measure, found: Sequence[Point], victim: 
     kept = sorted((p.cost.mean, p.stolen.mean) for p in found if p.on_front)
     axes.plot(*zip(*kept, strict=True), color=series(0), linewidth=1.2, alpha=0.6, zorder=2)
     axes.axhline(victim, color=INK, linewidth=1.1, linestyle=(0, (5, 3)))
-    axes.set_ylim(0, 1.03)
     for point in found:
         _point(axes, point)
     axes.margins(x=0.06)
+    axes.set_ylim(0, min(1.03, max(victim, *(p.stolen.mean for p in found)) + 0.12))
     if measure == "lost":
         axes.xaxis.set_major_formatter(lambda value, _: f"{100 * value:g}")
     axes.yaxis.set_major_formatter(lambda value, _: f"{value * 100:.0f} %")
@@ -151,24 +158,60 @@ def _point(axes: Axes, point: Point) -> None:
 
 
 def _labels(axes: Axes, found: Sequence[Point], victim: float) -> None:
-    """Write the names at the right side, each with a thin line from its point."""
-    ordered = sorted(found, key=lambda point: point.stolen.mean)
-    heights = [point.stolen.mean for point in ordered]
-    gap = min(_GAP, 1.0 / max(1, len(ordered)))
-    for index in range(1, len(heights)):
-        heights[index] = max(heights[index], heights[index - 1] + gap)
-    for index in reversed(range(len(heights))):
-        heights[index] = min(heights[index], 1.03 - gap * (len(heights) - 1 - index))
-    for height, point in zip(heights, ordered, strict=True):
+    """Write each name beside its point, moved to where no other name or point is."""
+    (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
+    spots = [
+        ((p.cost.mean - left) / (right - left), (p.stolen.mean - bottom) / (top - bottom))
+        for p in found
+    ]
+    taken = [_Box(x - _DOT, y - 2 * _DOT, x + _DOT, y + 2 * _DOT) for x, y in spots]
+    taken.append(_Box(0, (victim - bottom) / (top - bottom), 0.25, 1))
+    for (x, y), point in sorted(zip(spots, found, strict=True), key=lambda item: item[0][::-1]):
+        box, side = _free_box(x, y, short(point.label, _LABEL), taken)
+        taken.append(box)
+        color = INK if point.on_front else MUTED
+        moved = abs((box.bottom + box.top) / 2 - y) > _LINE
         axes.annotate(
-            short(point.label, 34),
-            xy=(point.cost.mean, point.stolen.mean), xycoords="data",
-            xytext=(1.04, height), textcoords=axes.get_yaxis_transform(),
-            color=INK if point.on_front else MUTED, va="center", fontsize=8.5,
-            arrowprops={"arrowstyle": "-", "color": MUTED, "linewidth": 0.5, "alpha": 0.55,
-                        "shrinkA": 1, "shrinkB": 3},
+            short(point.label, _LABEL),
+            xy=(point.cost.mean, point.stolen.mean),
+            xytext=(box.left if side == "left" else box.right, (box.bottom + box.top) / 2),
+            textcoords="axes fraction", color=color, ha=side, va="center", fontsize=8.5,
+            arrowprops={"arrowstyle": "-", "color": MUTED, "linewidth": 0.6} if moved else None,
         )  # fmt: skip
     axes.text(
         0.0, victim, f" the victim {percent(victim)}", transform=axes.get_yaxis_transform(),
         color=INK, va="bottom", fontsize=8,
     )  # fmt: skip
+
+
+class _Box(NamedTuple):
+    """A rectangle in fractions of the axes."""
+
+    left: float
+    bottom: float
+    right: float
+    top: float
+
+    def meets(self, other: "_Box") -> bool:
+        return (
+            self.left < other.right
+            and other.left < self.right
+            and self.bottom < other.top
+            and other.bottom < self.top
+        )
+
+
+def _free_box(
+    x: float, y: float, text: str, taken: Sequence[_Box]
+) -> tuple[_Box, Literal["left", "right"]]:
+    """Return the nearest free place for ``text`` by the point, and the side of it that is there."""
+    width = _LETTER * len(text)
+    for step in sorted(range(-_STEPS, _STEPS + 1), key=abs):
+        for side in ("left", "right") if x + width < 1 else ("right", "left"):
+            start = x + 2 * _DOT if side == "left" else x - 2 * _DOT - width
+            middle = y + step * _LINE
+            box = _Box(start, middle - _LINE, start + width, middle + _LINE)
+            inside = 0 <= box.left and 0 <= box.bottom and box.top <= 1
+            if inside and not any(box.meets(other) for other in taken):
+                return box, "left" if side == "left" else "right"
+    return _Box(x + 2 * _DOT, y - _LINE, x + 2 * _DOT + width, y + _LINE), "left"

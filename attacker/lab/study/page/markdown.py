@@ -1,6 +1,5 @@
 """The page as Markdown: its sentences and tables, without figures."""
 
-import html
 import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -52,6 +51,5 @@ def _line(cells: Sequence[str]) -> str:
 
 def _plain(text: str) -> str:
     """Return ``text`` so that Markdown shows it as it is, on one line and without HTML."""
-    return _MARKS.sub(
-        r"\\\1", html.escape(" ".join(text.split(" ")).replace("\n", " "), quote=False)
-    )
+    safe = text.replace("\n", " ").replace("&", "&amp;").replace("<", "&lt;")
+    return _MARKS.sub(r"\\\1", safe)

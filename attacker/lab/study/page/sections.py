@@ -1,6 +1,6 @@
 """The page's sections, from the figures."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from attacker.lab.report import svg
@@ -14,6 +14,7 @@ from attacker.lab.study.page.cost import Measure, honest_cost
 from attacker.lab.study.page.theft import SHARES, Level, Offer, offers, reach
 from attacker.lab.study.read import StudyTables
 
+Panels = Mapping[Measure, Sequence[figures.Point]]
 MEASURES: tuple[Measure, ...] = ("lost", "l1", "ece")
 
 
@@ -172,38 +173,38 @@ def price(found: Figures) -> Section:
 
 def cost(found: Figures) -> Section:
     """Return the front of theft against honest cost, and the table behind it."""
-    budget = found.largest
-    panels = [(m, pts) for m in MEASURES if (pts := _points(found, m, budget))]
-    plates = []
-    if panels:
-        with svg.drawing():
-            drawn = svg.to_svg(
-                figures.pareto_plot(panels, found.victim), alt="Theft against cost: " + _alt(panels)
-            )
-        plates.append(
-            Plate(
-                drawn,
-                f"Further down, less is stolen (the best attacker, {budget:,} clips); further "
-                "left, honest users pay less. Filled points are the front: no other plan is as good "
-                "in both and better in one, on averages. Bars are 95 % intervals over seeds.",
-            )
-        )
+    modes = list(dict.fromkeys(offer.mode for offer in found.offers))
+    panels = {mode: _panels(found, mode) for mode in modes}
     return Section(
         "cost",
         "Theft against what honest users pay",
         lead=_cost_lead(found),
-        plates=tuple(plates),
-        tables=(_cost_table(found, dict(panels)),) if panels else (),
+        plates=tuple(_cost_plate(found, mode, own) for mode, own in panels.items() if own),
+        tables=tuple(_cost_table(found, mode, own) for mode, own in panels.items() if own),
     )
 
 
-def _points(found: Figures, measure: Measure, budget: int) -> list[figures.Point]:
-    return figures.points(found.offers, found.costs, measure, budget)
+def _panels(found: Figures, mode: str) -> Panels:
+    own, budget = found.of_mode(mode), found.largest
+    panels = {m: figures.points(own, found.costs, m, budget) for m in MEASURES}
+    return {m: points for m, points in panels.items() if points}
 
 
-def _alt(panels: Sequence[tuple[Measure, Sequence[figures.Point]]]) -> str:
-    on = [f"{p.label} for {figures.AXES[m]}" for m, pts in panels for p in pts if p.on_front]
-    return "on the front are " + "; ".join(on)
+def _cost_plate(found: Figures, mode: str, panels: Panels) -> Plate:
+    on = [
+        f"{p.label} for {figures.AXES[m]}" for m, pts in panels.items() for p in pts if p.on_front
+    ]
+    with svg.drawing():
+        drawn = svg.to_svg(
+            figures.pareto_plot(list(panels.items()), found.victim),
+            alt=f"{mode} answers, theft against cost; on the front are " + "; ".join(on),
+        )
+    return Plate(
+        drawn,
+        f"{mode} answers. Further down, less is stolen (the best attacker, {found.largest:,} "
+        "clips); further left, honest users pay less. Filled points are the front: no other plan "
+        "is as good in both and better in one, on averages. Bars are 95 % intervals over seeds.",
+    )
 
 
 def _cost_lead(found: Figures) -> tuple[str, ...]:
@@ -218,27 +219,33 @@ def _cost_lead(found: Figures) -> tuple[str, ...]:
         "Figures are those of the user profile that loses most under a plan, against the "
         "undefended answers to the same clips."
     ]
+    rows = {row.plan for row in found.tables.honest}
+    several = [o for o in found.offers if o.plan in rows and o.sold_as not in rows]
+    if len({o.plan for o in several}) < len(several):
+        lead.append(
+            "A plan's honest traffic was measured in one label mode, and stands here for all of "
+            "its modes."
+        )
     if unknown:
         lead.append("Not measured: " + ", ".join(unknown) + ".")
     return tuple(lead)
 
 
-def _cost_table(found: Figures, panels: dict[Measure, list[figures.Point]]) -> Table:
-    heads = ("Plan", "Label mode", "stolen", "accuracy lost, points", "L1", "ECE added",
+def _cost_table(found: Figures, mode: str, panels: Panels) -> Table:
+    heads = ("Plan", "stolen", "accuracy lost, points", "L1", "ECE added",
              "p50 added, ms", "refused", "on the front of", "limits")  # fmt: skip
     rows = []
-    for offer in found.offers:
+    for offer in found.of_mode(mode):
         paid, best = found.costs[offer.plan, offer.mode], offer.best(found.largest)
         if paid is None or best is None:
             continue
-        label = f"{offer.label} ({offer.mode})"
-        fronts = [m for m, pts in panels.items() for p in pts if p.label == label and p.on_front]
+        fronts = [m for m, pts in panels.items() for p in pts if p.offer is offer and p.on_front]
         over = paid.over()
         tone: Tone = "does-not-hold" if over else "holds"
         lost = None if paid.lost is None else _points_of(paid.lost)
         rows.append(
             (
-                Cell(offer.label), Cell(offer.mode), share(best.accuracy),
+                Cell(offer.label), share(best.accuracy),
                 number(lost, ".2f"), number(paid.l1, ".3f"), number(paid.ece, "+.3f"),
                 Cell(DASH if paid.added_p50_ms is None else f"{paid.added_p50_ms:+.2f}"),
                 Cell(percent(paid.refused)),
@@ -246,7 +253,7 @@ def _cost_table(found: Figures, panels: dict[Measure, list[figures.Point]]) -> T
                 Cell("over" if over else "kept", "; ".join(over), tone=tone),
             )
         )  # fmt: skip
-    return Table(heads, tuple(rows), left=2)
+    return Table(heads, tuple(rows), title=f"{mode} answers")
 
 
 _SHORT: dict[Measure, str] = {"lost": "accuracy", "l1": "L1", "ece": "ECE"}

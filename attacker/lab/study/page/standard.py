@@ -38,8 +38,8 @@ def _rates(plan: Document) -> Finding:
         return "not covered", "no budget and no rate is part of the plan"
     return (
         "in part",
-        f"{', '.join(own)} hold for a key or an account; the cap over all of them is a setting of "
-        "the service, and not of a plan",
+        f"each key or account is held by {', '.join(own)}; the cap over all of them is a setting "
+        "of the service, and not of a plan",
     )
 
 
