@@ -83,7 +83,7 @@ class HttpOracle:
             headers={"Authorization": f"Bearer {key}"},
             timeout=httpx.Timeout(_ANSWER_S, connect=_CONNECT_S),
             limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
-            trust_env=not _is_loopback(self.url),  # a proxy cannot reach this machine's loopback
+            trust_env=not is_loopback(self.url),  # a proxy cannot reach this machine's loopback
             verify=self.url.startswith("https:"),  # loading certificates for http takes 0.1 s
             transport=transport,
         )
@@ -248,7 +248,8 @@ def _seconds(header: str | None) -> float | None:
         return None
 
 
-def _is_loopback(url: str) -> bool:
+def is_loopback(url: str) -> bool:
+    """Whether ``url`` is this machine's own, which no proxy can reach."""
     host = urlsplit(url).hostname or ""
     try:
         return ipaddress.ip_address(host).is_loopback
