@@ -18,6 +18,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("attacker.commands.run", "run"),
     "resume": ("attacker.commands.run", "resume"),
     "status": ("attacker.commands.status", "status"),
+    "study": ("attacker.commands.study", "study"),
     "report": ("attacker.commands.report", "report"),
     "filters": ("attacker.commands.filters", "filters"),
     "train-gan": ("attacker.commands.train_gan", "train_gan"),
