@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich import box
 from rich.console import Console
+from rich.table import Table
 
 from attacker.cells.view import CellView
 from attacker.commands.options import (
@@ -24,7 +26,7 @@ from attacker.commands.options import (
 )
 from attacker.commands.run_table import leave
 from attacker.errors import ExperimentError
-from attacker.live import View
+from attacker.live import View, show_duration
 from attacker.run_folder import redact
 
 if TYPE_CHECKING:
@@ -87,7 +89,37 @@ def study(
         tag=tag,
         only=tuple(only or ()),
     )
-    _run(runner)
+    if list_:
+        _list(runner)
+    else:
+        _run(runner)
+
+
+def _list(runner: "StudyRunner") -> None:
+    from attacker.lab.study.forecast import forecast
+    from shared.runtime import choose_device, tune_process
+
+    tune_process()
+    card = runner.card()
+    found = forecast(runner.chosen(runner.home(card)), card, str(choose_device(runner.device)))
+    console = Console()
+    table = Table("cell", "", box=box.SIMPLE)
+    for heading in ("queries", "price", "training"):
+        table.add_column(heading, justify="right")
+    for one in found.cells:
+        figures = (f"{one.queries:,}", f"{one.money:,.2f}", show_duration(one.training_s))
+        table.add_row(one.cell, one.standing, *(figures if one.queries or one.training_s else ()))
+    console.print(table)
+    lines = [
+        f"{len(found.cells)} cells: {found.count('done')} done, {found.count('shared')} equal one "
+        f"above and cost nothing, {found.count('begun') + found.count('waiting')} to run.",
+        f"In all {found.queries:,} queries at {found.money:,.2f}, and at most "
+        f"{show_duration(found.training_s)} of training, measured on this machine with all its "
+        "processors; buying, measuring and starting the cells come on top.",
+        "Nothing was spent.",
+    ]
+    for line in lines:
+        console.print(line, highlight=False, soft_wrap=True, markup=False)
 
 
 def _run(runner: "StudyRunner") -> None:
