@@ -234,6 +234,10 @@ class Ledger(Protocol):
         """Enter the use of an audit key, which no budget and no rate sees."""
         ...
 
+    async def is_retry(self, query: Query) -> bool:
+        """Whether the query was reserved before, with the same bytes, whatever became of it."""
+        ...
+
     async def standing(self, policies: Sequence[Policy]) -> Standing:
         """Return what is left, without changing anything."""
         ...

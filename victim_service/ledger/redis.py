@@ -76,6 +76,12 @@ class RedisLedger(RedisRegistry):
         words = (*payer, query.idempotency, query.clips)
         await self._run(scripts.AUDIT, *words, repeatable=False)
 
+    async def is_retry(self, query: Query) -> bool:
+        """Whether the query was reserved before."""
+        record = f"{PREFIX}query:{query.account}\n{query.idempotency}"
+        _, (payload,) = await self._calls(("HGET", record, "payload"))
+        return bool(payload == query.payload)
+
     async def standing(self, policies: Sequence[Policy]) -> Standing:
         """Return what is left, without changing anything."""
         counted = arithmetic.budget_subjects(policies)

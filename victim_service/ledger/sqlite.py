@@ -63,6 +63,10 @@ class SqliteLedger:
         """Enter unmetered use."""
         await self._do(lambda database: sqlite_steps.note_audit(database, query))
 
+    async def is_retry(self, query: Query) -> bool:
+        """Whether the query was reserved before."""
+        return await self._do(lambda database: sqlite_steps.is_retry(database, query))
+
     async def standing(self, policies: Sequence[Policy]) -> Standing:
         """Return what is left, without changing anything."""
         return await self._do(lambda database: sqlite_steps.standing(database, policies))

@@ -166,6 +166,15 @@ def note_audit(database: sqlite3.Connection, query: Query) -> None:
     _enter(database, "audit", query, query.plan_version, delta=0)
 
 
+def is_retry(database: sqlite3.Connection, query: Query) -> bool:
+    """Whether the query was reserved before, with the same bytes."""
+    row = database.execute(
+        "SELECT payload FROM queries WHERE account = ? AND idempotency = ?",
+        (query.account, query.idempotency),
+    ).fetchone()
+    return row is not None and row[0] == query.payload
+
+
 def standing(database: sqlite3.Connection, policies: Sequence[Policy]) -> Standing:
     """Return what is left under ``policies``."""
     now = database.execute(f"SELECT {NOW}").fetchone()[0]
