@@ -27,6 +27,8 @@ RETRY_AFTER_HEADER = "Retry-After"
 RATE_LIMIT_HEADER = "RateLimit"
 RATE_LIMIT_POLICY_HEADER = "RateLimit-Policy"
 REQUEST_ID_HEADER = "X-Request-Id"
+PROOF_HEADER = "Earshot-Proof"
+"""``<challenge>.<nonce>``: the work that a ``proof-required`` asked for (:mod:`shared.proof`)."""
 CAMPAIGN_HEADER = "X-Earshot-Campaign"
 """Names the campaign that a request belongs to, for the server's log and for nothing else:
 1 to 64 of ``A-Z a-z 0-9 . _ -``."""
@@ -116,6 +118,10 @@ class ProblemDocument(WireModel):
     remaining: int | None = None
     """Clips left in the budget, on ``budget-exhausted``."""
     retry_after_s: int | None = None
+    challenge: str | None = None
+    """What the proof must begin with, on ``proof-required``."""
+    bits: int | None = None
+    """Zero bits that the SHA-256 of the proof must begin with, on ``proof-required``."""
 
 
 class KeyOrder(WireModel):

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from shared.audio import AudioError, decode_clips
-from victim_service import failpoints
+from victim_service import failpoints, proofs
+from victim_service.account_state import AccountState
 from victim_service.batching import Place
 from victim_service.defences import Asked, defend
 from victim_service.errors import ClientGone, Refusal
@@ -55,6 +56,8 @@ class Sent:
     named: bool = True
     """Whether the client gave the idempotency key; one that was made for it is told with the
     answer, so that what was paid can be had, whatever happens on the way."""
+    proof: str = field(default="", repr=False)
+    """The work that the client says it has done; empty when it says nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,7 @@ async def classify(parts: Parts, caller: Caller, sent: Sent, client_left: Client
     clips, payload = await _decode(parts, sent)
     query = _query(parts, caller, sent, payload, len(clips))
     ledger = parts.ledger
+    await _check_work(parts, caller, query, sent.proof)
     with parts.batcher.admit(len(clips)) as place:
         await failpoints.reach("before-reserve")
         grant = await _reserve(parts, caller, query)
@@ -142,6 +146,17 @@ def _query(parts: Parts, caller: Caller, sent: Sent, payload: bytes, clips: int)
         plan_version=caller.sold.version,
         model=parts.card.checkpoint_id,
     )
+
+
+async def _check_work(parts: Parts, caller: Caller, query: Query, proof: str) -> None:
+    """Return when the work that the caller's plan asks for is done; it asks for none as a rule."""
+    chain = caller.plan.defences
+    state = AccountState()
+    if proofs.asks_for_state(chain):
+        state = AccountState.read(await parts.ledger.account_state(query.account))
+    wanted = proofs.demand(chain, state, query.clips)
+    if wanted is not None:
+        await proofs.require(parts.ledger, parts.secret, query, wanted, proof)
 
 
 async def _reserve(parts: Parts, caller: Caller, query: Query) -> Grant:

@@ -190,6 +190,7 @@ def veil(caller: Caller, refusal: Refusal) -> Refusal:
         remaining=remaining,
         headers=headers,
         standing=refusal.standing,
+        members=refusal.members,
     )
 
 

@@ -76,6 +76,11 @@ CREATE TRIGGER entries_count AFTER INSERT ON entries BEGIN
 END;
 """
 
+# What a query holds of each budget; NULL, of an older ledger, is one unit a clip.
+_COSTS = """
+ALTER TABLE queries ADD COLUMN cost INTEGER CHECK (cost >= 0);
+"""
+
 # What detectors remember of an account, and what is noted of it; steps stay as they were written.
 _WATCHED = """
 ALTER TABLE accounts ADD COLUMN version INTEGER NOT NULL DEFAULT 1;
@@ -91,7 +96,7 @@ CREATE TRIGGER steps_stay BEFORE DELETE ON notes WHEN old.kind <> 'reading'
   BEGIN SELECT RAISE(ABORT, 'steps are append-only'); END;
 """
 
-_STEPS = (_TABLES, _SECOND, _WATCHED)
+_STEPS = (_TABLES, _SECOND, _COSTS, _WATCHED)
 """What makes each version out of the one before."""
 
 VERSION = len(_STEPS)
