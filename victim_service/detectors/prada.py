@@ -7,7 +7,16 @@ from pydantic import Field
 
 from victim_service.detectors.base import DetectorSpec, Memory, Reference
 from victim_service.detectors.shapiro import FEWEST, MOST, shapiro_wilk
-from victim_service.detectors.stepwise import Arrays, Row, Scale, Stepwise, a_ring, filled, push
+from victim_service.detectors.stepwise import (
+    Arrays,
+    Half,
+    Row,
+    Scale,
+    Stepwise,
+    a_ring,
+    filled,
+    push,
+)
 
 
 class PradaSpec(DetectorSpec):
@@ -71,7 +80,7 @@ class Prada(Stepwise):
                 arrays["thresholds"][label] = max(arrays["thresholds"][label], lowest)
 
     @staticmethod
-    def _join(arrays: Arrays, row: Row, label: int, distance: np.float32) -> None:
+    def _join(arrays: Arrays, row: Half, label: int, distance: np.float32) -> None:
         push(arrays, "clips", row)
         push(arrays, "labels", label)
         push(arrays, "apart", distance)
