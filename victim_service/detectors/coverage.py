@@ -65,7 +65,7 @@ class Coverage(Stepwise):
         counts = memory["counts"].astype(np.float64)
         shares = counts[counts > 0] / self.window
         effective = float(np.exp(-(shares * np.log(shares)).sum()))
-        return effective / min(self.cells, self.window)
+        return float(effective / min(self.cells, self.window))
 
     def close(self, memory: Memory) -> Memory:
         """Count anew."""

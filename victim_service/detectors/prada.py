@@ -18,6 +18,9 @@ from victim_service.detectors.stepwise import (
     push,
 )
 
+_ALONE = np.float32(-1)
+"""Stands for the distance of the first clip of a label, which has none."""
+
 
 class PradaSpec(DetectorSpec):
     """Tests whether each clip's distance to the nearest earlier one of its label looks normal."""
@@ -66,7 +69,7 @@ class Prada(Stepwise):
         row, label = self.scale(embedding).astype(np.float16), int(probabilities.argmax())
         same = filled(arrays, "labels") == label
         if not same.any():
-            self._join(arrays, row, label, np.float32("nan"))
+            self._join(arrays, row, label, _ALONE)
             return
         others = filled(arrays, "clips")[same].astype(np.float32)
         distance = np.float32(np.sqrt(((others - row) ** 2).sum(axis=1).min()))
@@ -74,7 +77,7 @@ class Prada(Stepwise):
         if distance > arrays["thresholds"][label]:
             self._join(arrays, row, label, distance)
             apart = filled(arrays, "apart")[filled(arrays, "labels") == label]
-            apart = apart[~np.isnan(apart)].astype(np.float64)
+            apart = apart[apart >= 0].astype(np.float64)
             if len(apart):
                 lowest = np.float32(apart.mean() - apart.std())
                 arrays["thresholds"][label] = max(arrays["thresholds"][label], lowest)
