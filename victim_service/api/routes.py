@@ -120,7 +120,11 @@ async def _account(parts: Parts, request: Request) -> contract.AccountStatus:
         remaining=standing.remaining,
         rate_per_s=plan.rate_per_s,
         burst=plan.burst,
+        daily_budget=plan.daily_budget,
+        daily_remaining=standing.daily_remaining,
         price_per_clip=plan.price_per_clip,
+        spent_money=plan.money(standing.spent),
+        most_units_per_clip=plan.reserved(1) or 1,
     )
 
 

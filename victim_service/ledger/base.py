@@ -52,6 +52,16 @@ class Rate:
     subject: str
     per_s: float
     burst: int
+    name: Literal["rate", "daily"] = "rate"
+    """How what is left of it is told."""
+
+
+DAY_S = 86_400.0
+
+
+def daily(subject: str, clips: int) -> Rate:
+    """Return a rate of ``clips`` clips at once, and evenly as many more within each day."""
+    return Rate(f"daily:{subject}", clips / DAY_S, clips, "daily")
 
 
 Policy = Budget | Rate
@@ -98,6 +108,10 @@ class Standing:
     """Clips that would be granted at once."""
     rate_reset_s: float | None = None
     """Time after which the whole burst is there again."""
+    daily_remaining: int | None = None
+    """Clips that are left of a day's allowance."""
+    daily_reset_s: float | None = None
+    """Time after which the whole allowance is there again."""
 
 
 @dataclass(frozen=True, slots=True)

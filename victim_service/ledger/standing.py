@@ -52,25 +52,35 @@ def remaining(policies: Sequence[Policy], spent: Mapping[str, int]) -> int | Non
 
 def standing(policies: Sequence[Policy], reading: Reading) -> Standing:
     """Return what is left under ``policies``."""
-    spent, now = reading.spent, reading.now_s
+    spent = reading.spent
     counted, paced = budgets(policies), rates(policies)
     tightest = min(
         (budget for budget in counted if budget.limit is not None),
         key=lambda budget: (budget.limit or 0) - spent.get(budget.subject, 0),
         default=None,
     )
+    rate_left, rate_wait = _paced([rate for rate in paced if rate.name == "rate"], reading)
+    daily_left, daily_wait = _paced([rate for rate in paced if rate.name == "daily"], reading)
+    return Standing(
+        budget=None if tightest is None else tightest.limit,
+        spent=spent.get(counted[0].subject, 0) if counted else 0,
+        remaining=remaining(policies, spent),
+        rate_remaining=rate_left,
+        rate_reset_s=rate_wait,
+        daily_remaining=daily_left,
+        daily_reset_s=daily_wait,
+    )
+
+
+def _paced(paced: Sequence[Rate], reading: Reading) -> tuple[int | None, float | None]:
+    """Return the clips that all of these rates grant at once, and when all are full again."""
+    now = reading.now_s
     busy = [max(0.0, reading.arrivals.get(rate.subject, 0.0) - now) for rate in paced]
     left = [
         gcra.units_left(now + wait, now, rate.per_s, rate.burst)
         for rate, wait in zip(paced, busy, strict=True)
     ]
-    return Standing(
-        budget=None if tightest is None else tightest.limit,
-        spent=spent.get(counted[0].subject, 0) if counted else 0,
-        remaining=remaining(policies, spent),
-        rate_remaining=min(left, default=None),
-        rate_reset_s=max(busy, default=None),
-    )
+    return min(left, default=None), max(busy, default=None)
 
 
 def allow(
