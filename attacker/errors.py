@@ -19,10 +19,10 @@ EarshotError                  what `earshot-attacker` prints as `error: ...`
     ├── ProofTooHard          the victim asks for more work than is done here
     └── Refusal               the victim refused; one class below for each wire problem:
         MalformedRequest IdempotencyKeyMissing IdempotencyKeyMalformed InvalidKey WrongScope
-        BudgetExhausted NotFound MethodNotAllowed NotAcceptable SlowBody StillRunning TooLarge
-        BatchExceedsBurst UnsupportedMediaType UndecodableAudio WrongLength WrongSampleRate
-        NotFinite OutOfRange KeyReused ProofRequired RateLimited VictimFailed QueueFull Draining
-        DeadlinePassed ModelFailed LedgerUnreachable
+        AccountSuspended BudgetExhausted NotFound MethodNotAllowed NotAcceptable SlowBody
+        StillRunning TooLarge BatchExceedsBurst UnsupportedMediaType UndecodableAudio WrongLength
+        WrongSampleRate NotFinite OutOfRange KeyReused ProofRequired RateLimited VictimFailed
+        QueueFull Draining DeadlinePassed ModelFailed LedgerUnreachable
 """
 
 from typing import ClassVar
@@ -163,6 +163,12 @@ class WrongScope(Refusal):
     """The API key may not do that."""
 
     code = "wrong-scope"
+
+
+class AccountSuspended(Refusal):
+    """The operator's detectors, or the operator, have stopped the account."""
+
+    code = "account-suspended"
 
 
 class BudgetExhausted(Refusal):

@@ -37,6 +37,7 @@ _ALL = (
     Problem("idempotency-key-malformed", 400, "Use 8 to 255 printable ASCII characters."),
     Problem("invalid-key", 401, "The API key is missing, unknown or revoked. Ask for another."),
     Problem("wrong-scope", 403, "This API key may not do that. Use a key with the scope named."),
+    Problem("account-suspended", 403, "The account is suspended. Ask the operator why."),
     Problem("budget-exhausted", 402, "The budget does not cover this. Ask for a larger plan."),
     Problem("not-found", 404, "There is nothing at this address. See /docs for what there is."),
     Problem("method-not-allowed", 405, "This address does not take that method. See Allow."),

@@ -10,7 +10,9 @@ from shared.config import ConfigError, Frozen, load_yaml, validate
 from shared.contract import LabelMode
 from victim_service.defences import AnyDefenceSpec, DefenceSpec, check_chain, check_release
 from victim_service.defences.base import Form
+from victim_service.detectors import AnyDetectorSpec, DetectorSpec
 from victim_service.errors import StartError
+from victim_service.ladder import Ladder, terms_of
 from victim_service.leakage import LeakagePrice, Measure
 from victim_service.ledger.base import (
     GLOBAL_SUBJECT,
@@ -75,6 +77,10 @@ class Plan(Frozen):
     """Units by what an answer reveals."""
     speaker_cap: SpeakerCap | None = None
     """Speakers that an account is told of."""
+    detectors: tuple[AnyDetectorSpec, ...] = Field(default=(), strict=False)
+    """What watches the queries of an account."""
+    ladder: Ladder | None = None
+    """What their alarms lead to, and what an operator may set."""
     headers: Literal["full", "coarse", "none"] = "full"
     """What answers and refusals tell of what is left. coarse: the budget in tenths, nothing of the
     rate; none: nothing. ``/v1/account`` always tells all, to those who ask."""
@@ -98,8 +104,28 @@ class Plan(Frozen):
         check_tiers(tiers)
         return tiers
 
+    @field_validator("detectors")
+    @classmethod
+    def _all_different(cls, specs: tuple[DetectorSpec, ...]) -> tuple[DetectorSpec, ...]:
+        settings = [spec.model_dump_json(exclude={"threshold"}) for spec in specs]
+        for place, spec in enumerate(specs):
+            if settings[place] in settings[:place]:
+                raise ValueError(f"two of {spec.kind} watch alike. Keep one of them")
+        return specs
+
     @model_validator(mode="after")
     def _whole(self) -> Self:
+        self._check()
+        for rung in range(1, len(self.ladder.steps) + 1 if self.ladder else 0):
+            try:
+                plan = terms_of(self, rung).plan
+                check_chain(plan.defences)
+                plan._check()
+            except ValueError as error:
+                raise ValueError(f"ladder, step {rung}: {error}") from error
+        return self
+
+    def _check(self) -> None:
         for mode, name in _MODE_FIELDS.items():
             if (self.label_mode == mode) != (getattr(self, name) is not None):
                 raise ValueError(f"{name} goes with label_mode {mode}. Set both, or neither")
@@ -111,7 +137,6 @@ class Plan(Frozen):
                 "first one. Set beyond: told"
             )
         check_release(self.defences, self.label_mode, _MODE_NEEDS[self.label_mode])
-        return self
 
     @property
     def leakage_measure(self) -> Measure:

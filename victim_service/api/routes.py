@@ -16,6 +16,7 @@ _CLASSIFY_PROBLEMS = (
         "malformed-request",
         "idempotency-key-missing",
         "idempotency-key-malformed",
+        "account-suspended",
         "proof-required",
     ),
     *("budget-exhausted", "not-acceptable", "slow-body", "still-running"),

@@ -21,6 +21,8 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 GLOBAL_SUBJECT = "global"
+KEPT_READINGS = 10_000
+"""Latest readings that are kept of an account; steps are kept for ever."""
 
 
 def key_subject(key_id: str) -> str:
@@ -188,6 +190,32 @@ class Entry:
     """What it added to the budgets' counters."""
 
 
+NoteKind = Literal["reading", "step"]
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """One line about an account: a detector's reading, or a step of its ladder."""
+
+    kind: NoteKind
+    text: str
+    """JSON."""
+    id: str = ""
+    """Grows with the notes of an account; opaque; given by the ledger."""
+    at: float = 0.0
+    """By the ledger's clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """What the detectors of an account remember, and its defence state."""
+
+    version: int
+    """Counts the changes; 0 for an account that nobody has watched."""
+    memory: bytes = field(repr=False)
+    state: str
+
+
 @dataclass(frozen=True)
 class Mismatch:
     """A counter that differs from the sum of its entries."""
@@ -330,8 +358,41 @@ class Ledger(Protocol):
         """Return the defence state of an account; empty at first."""
         ...
 
+    async def account_states(self) -> dict[str, str]:
+        """Return the defence state of every account that was ever given one."""
+        ...
+
     async def set_account_state(self, account: str, state: str) -> None:
         """Keep the defence state that reservations of ``account`` are made under from now on."""
+        ...
+
+    async def watched(self, account: str) -> Watched:
+        """Return what is remembered of an account, with the version to change it at."""
+        ...
+
+    async def keep_watched(
+        self, account: str, version: int, memory: bytes, state: str, notes: Sequence[Note] = ()
+    ) -> bool:
+        """Replace memory and state and append ``notes``, all or none.
+
+        False, and no change, unless the account is still at ``version``. Any change counts the
+        version up by 1, :meth:`set_account_state` included.
+        """
+        ...
+
+    async def notes(
+        self,
+        account: str,
+        kind: NoteKind | None = None,
+        after: str = "",
+        limit: int = 1000,
+        *,
+        latest: bool = False,
+    ) -> list[Note]:
+        """Return up to ``limit`` notes that came after the one whose id is ``after``, in order.
+
+        Of more than that the first ones, or the last ones if ``latest``.
+        """
         ...
 
     async def claim(self, name: str, value: str) -> str:

@@ -22,8 +22,8 @@ from victim_service.ledger import redis_scripts as scripts
 from victim_service.ledger import standing as arithmetic
 from victim_service.ledger.base import Grant, Policy, Query, Standing
 from victim_service.ledger.patience import new_token, unreachable
+from victim_service.ledger.redis_accounts import RedisAccounts
 from victim_service.ledger.redis_link import Word
-from victim_service.ledger.redis_registry import RedisRegistry
 from victim_service.ledger.redis_scripts import PREFIX
 from victim_service.ledger.standing import Reading
 
@@ -32,7 +32,7 @@ _UNDO_AT_MOST = 4096
 _UNDO_EVERY_S = 0.25
 
 
-class RedisLedger(RedisRegistry):
+class RedisLedger(RedisAccounts):
     """The ``Ledger`` protocol on one Redis, 6.2 or newer, at ``redis://`` or ``rediss://``."""
 
     def __init__(self, url: str, timeout_s: float = 0.9, *, create: bool = True) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from victim_service.ledger import reconcile, sqlite_registry, sqlite_steps
+from victim_service.ledger import reconcile, sqlite_accounts, sqlite_registry, sqlite_steps
 from victim_service.ledger import standing as arithmetic
 from victim_service.ledger.base import (
     AccountSpend,
@@ -14,11 +14,14 @@ from victim_service.ledger.base import (
     Grant,
     KeyRecord,
     Mismatch,
+    Note,
+    NoteKind,
     PlanRecord,
     Policy,
     Query,
     Standing,
     Totals,
+    Watched,
 )
 from victim_service.ledger.patience import within
 from victim_service.ledger.sqlite_writer import Writer
@@ -130,11 +133,39 @@ class SqliteLedger:
 
     async def account_state(self, account: str) -> str:
         """Return the defence state of an account."""
-        return await self._do(lambda database: sqlite_registry.account_state(database, account))
+        return await self._do(lambda database: sqlite_accounts.state(database, account))
+
+    async def account_states(self) -> dict[str, str]:
+        """Return the defence state of every account."""
+        return await self._do(sqlite_accounts.states)
 
     async def set_account_state(self, account: str, state: str) -> None:
         """Keep the defence state of an account."""
-        await self._do(lambda database: sqlite_registry.set_account_state(database, account, state))
+        await self._do(lambda database: sqlite_accounts.set_state(database, account, state))
+
+    async def watched(self, account: str) -> Watched:
+        """Return what is remembered of an account."""
+        return await self._do(lambda database: sqlite_accounts.watched(database, account))
+
+    async def keep_watched(
+        self, account: str, version: int, memory: bytes, state: str, notes: Sequence[Note] = ()
+    ) -> bool:
+        """Replace memory and state and append ``notes``, if the account is at ``version``."""
+        kept = (account, version, memory, state, notes)
+        return await self._do(lambda database: sqlite_accounts.keep_watched(database, *kept))
+
+    async def notes(
+        self,
+        account: str,
+        kind: NoteKind | None = None,
+        after: str = "",
+        limit: int = 1000,
+        *,
+        latest: bool = False,
+    ) -> list[Note]:
+        """Return notes of an account, in order."""
+        asked = (account, kind, after, limit, latest)
+        return await self._do(lambda database: sqlite_accounts.notes(database, *asked))
 
     async def claim(self, name: str, value: str) -> str:
         """Keep ``value`` under ``name`` unless there is one; return what is kept."""
