@@ -9,7 +9,7 @@ from itertools import count
 from attacker.errors import ProofTooHard
 
 MOST_BITS = 24
-"""Bits above which a challenge is not taken up: a minute or so of one core, doubled by each more."""
+"""Bits above which a challenge is not taken up: a minute or so of one core."""
 _STOP_EVERY = 4096
 _DIGEST_BITS = 256
 _LUCK = 64

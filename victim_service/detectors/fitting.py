@@ -7,14 +7,13 @@ user of one of four profiles; see ``honest``.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from shared import checkpoint
 from shared.seeding import derive, numpy_stream
-from victim_service.detectors.base import DetectorSpec, Reference, Seen
+from victim_service.detectors.base import Detector, DetectorSpec, Reference, Seen
 from victim_service.detectors.fitted import Fit, Fitted, ProfileScores, Thresholds, settings_of
 from victim_service.detectors.honest import PROFILES, Network, Pool, make_pool
 from victim_service.detectors.running import scores
@@ -22,7 +21,7 @@ from victim_service.errors import StartError
 from victim_service.train import Data, VictimRecipe, identity_of
 
 TARGET = 0.001
-MARGIN = 0.1
+MARGIN = 0.25
 """Of the distance from the median to the highest honest score."""
 USER_WINDOWS = 20
 MOST_REFERENCE, MOST_RECORDINGS = 2000, 600
@@ -118,7 +117,7 @@ def pool_of(
 
 def honest_scores(
     pool: Pool,
-    detectors: Mapping[str, Any],
+    detectors: Mapping[str, Detector],
     windows: int,
     seed: int,
     progress: Progress | None = None,
@@ -128,7 +127,9 @@ def honest_scores(
     ``windows`` are shared out over the profiles; every user fills ``USER_WINDOWS`` windows.
     """
     users = -(-windows // (USER_WINDOWS * len(PROFILES)))
-    found = {kind: {profile: list[float]() for profile in PROFILES} for kind in detectors}
+    found: dict[str, dict[str, list[float]]] = {
+        kind: {profile: [] for profile in PROFILES} for kind in detectors
+    }
     longest = USER_WINDOWS * max(detector.window for detector in detectors.values())
     for number in range(users):
         for profile in PROFILES:

@@ -211,7 +211,7 @@ def _free_box(
             start = x + 2 * _DOT if side == "left" else x - 2 * _DOT - width
             middle = y + step * _LINE
             box = _Box(start, middle - _LINE, start + width, middle + _LINE)
-            inside = 0 <= box.left and 0 <= box.bottom and box.top <= 1
+            inside = box.left >= 0 and box.bottom >= 0 and box.top <= 1
             if inside and not any(box.meets(other) for other in taken):
                 return box, "left" if side == "left" else "right"
     return _Box(x + 2 * _DOT, y - _LINE, x + 2 * _DOT + width, y + _LINE), "left"
