@@ -2,61 +2,20 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-import httpx
 import numpy as np
 import pytest
 
-from shared.audio import from_npy
-from shared.config import validate
 from tests.support.apps import SAMPLES, Shop, loudness_model, open_shop
-from tests.support.detectors import Loud, LoudSpec, NothingFitted, clips_of
-from victim_service import detectors
+from tests.support.detectors import Loud, NothingFitted
+from tests.support.watched import LADDER, NOWHERE, good, plan_of, play, refused, send
 from victim_service.account_state import AccountState
 from victim_service.observing import Observing, Reading, climb
-from victim_service.plans import Plan
 from victim_service.remembered import RING, Remembered
 
-Story = Callable[[Shop], Awaitable[None]]
-NOWHERE = Path()
-WATCHED = {"name": "soft", "label_mode": "soft", "budget": 100, "detectors": [{"kind": "loud"}]}
-LADDER = {
-    "alarms": 2,
-    "steps": [
-        {"kind": "price_up", "factor": 2},
-        {"kind": "degrade", "label_mode": "hard"},
-        {"kind": "challenge", "bits": 9},
-        {"kind": "throttle", "rate_per_s": 0.01, "burst": 4},
-        {"kind": "suspend"},
-    ],
-}
-
-
-@pytest.fixture(autouse=True)
-def loud_detector(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setitem(detectors.DETECTORS, "loud", LoudSpec)
-    yield
-
-
-def plan_of(**fields: Any) -> Plan:
-    return validate({**WATCHED, **fields}, Plan, origin="test")
-
-
-def play(ledger_url: str, story: Story, plan: Plan | None = None, **options: Any) -> None:
-    plan = plan or plan_of(ladder=LADDER)
-    options = {"reference": NothingFitted(), **options}
-
-    async def main() -> None:
-        async with open_shop(
-            NOWHERE, ledger_url=ledger_url, plans={plan.name: plan}, **options
-        ) as shop:
-            await asyncio.wait_for(story(shop), 30)
-
-    asyncio.run(main())
+pytestmark = pytest.mark.usefixtures("loud_detector")
 
 
 async def state(shop: Shop, account: str = "alice") -> AccountState:
@@ -67,23 +26,8 @@ async def told(shop: Shop, kind: Any) -> list[dict[str, Any]]:
     return [json.loads(note.text) for note in await shop.ledger.notes("alice", kind)]
 
 
-async def send(shop: Shop, key: str, loud: str, **options: Any) -> httpx.Response:
-    return await shop.send(key, clips_of(loud, SAMPLES), **options)
-
-
 async def put_on(shop: Shop, rung: int) -> None:
     await shop.ledger.set_account_state("alice", AccountState(rung=rung).text)
-
-
-def good(response: httpx.Response) -> np.ndarray:
-    assert response.status_code == 200, response.text
-    return from_npy(response.content, max_bytes=100_000)
-
-
-def refused(response: httpx.Response, code: str) -> dict[str, Any]:
-    document: dict[str, Any] = response.json()
-    assert document["code"] == code, document
-    return document
 
 
 # ------------------------------------------------------------------------------------- what is seen
