@@ -22,8 +22,10 @@ class Caught:
     """The false-alarm rate that its threshold was fitted to."""
     windows: Proportion | None
     """Windows of the attacker's stream that raised an alarm; None of a stream without any."""
-    campaigns: Proportion
-    """Campaigns, one a seed, that raised at least one."""
+    campaigns: int
+    """Campaigns, one a seed."""
+    alarmed: int
+    """Campaigns that raised an alarm at least once."""
     delay: Spread | None
     """Queries up to the first alarm, over the campaigns that were caught; None of none."""
     stolen: Spread | None
@@ -59,14 +61,13 @@ def caught(rows: Iterable[DetectionRow]) -> tuple[Caught, ...]:
 
 def _caught(detector: str, attacker: str, rows: Sequence[DetectionRow]) -> Caught:
     alarmed = [row for row in rows if row.first_alarm_query is not None]
-    campaigns = proportion(len(alarmed), len(rows))
-    assert campaigns is not None  # noqa: S101 - a group has a row at least
     return Caught(
         detector=detector,
         attacker=attacker,
         target=max(row.false_alarm_target for row in rows),
         windows=proportion(sum(row.alarms for row in rows), sum(row.windows for row in rows)),
-        campaigns=campaigns,
+        campaigns=len(rows),
+        alarmed=len(alarmed),
         delay=spread([float(row.first_alarm_query or 0) for row in alarmed]),
         stolen=_share([row.stolen_at_alarm for row in alarmed]),
         final=_share([row.accuracy for row in rows]),

@@ -53,14 +53,14 @@ def _caught_table(found: Figures) -> Table:
              "clips to the first alarm", "stolen by then", "stolen in the end")  # fmt: skip
     rows = []
     for one in caught(found.tables.detections or ()):
-        caught_of = f"{one.campaigns.hits} of {one.campaigns.trials}"
-        never = one.campaigns.trials - one.campaigns.hits
+        never = one.campaigns - one.alarmed
         delay = number(one.delay, ",.0f")
         small = f"{delay.small}; never in {never}" if never and one.delay else delay.small
+        when = Cell("never" if one.delay is None else delay.text, small)
         rows.append(
             (
                 Cell(one.detector), Cell(one.attacker), counted(one.windows),
-                Cell(caught_of), Cell("never" if one.delay is None else delay.text, small),
+                Cell(f"{one.alarmed} of {one.campaigns}"), when,
                 share(one.stolen), share(one.final),
             )
         )  # fmt: skip
