@@ -52,6 +52,7 @@ _ALL = (
     Problem("not-finite", 422, "The clip holds NaN or infinite samples. Clean it first."),
     Problem("out-of-range", 422, "Samples must lie in [-1, 1]. Scale the clip first."),
     Problem("key-reused", 422, "This Idempotency-Key was used with other bytes. Take a new one."),
+    Problem("proof-required", 428, "Work is asked for. Solve the challenge, then send it again."),
     Problem("rate-limited", 429, "Too many clips a second. Wait for Retry-After.", retryable=True),
     Problem("internal", 500, "The service failed. Retry with the same key.", retryable=True),
     Problem("queue-full", 503, "The service is busy. Retry after the time named.", retryable=True),

@@ -5,11 +5,12 @@ import contextlib
 import hashlib
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from shared.audio import AudioError, decode_clips
-from victim_service import failpoints
+from victim_service import failpoints, policies, proofs
+from victim_service.account_state import AccountState
 from victim_service.batching import Place
 from victim_service.defences import Asked, defend
 from victim_service.errors import ClientGone, Refusal
@@ -55,6 +56,8 @@ class Sent:
     named: bool = True
     """Whether the client gave the idempotency key; one that was made for it is told with the
     answer, so that what was paid can be had, whatever happens on the way."""
+    proof: str = field(default="", repr=False)
+    """The work that the client says it has done; empty when it says nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,7 @@ async def classify(parts: Parts, caller: Caller, sent: Sent, client_left: Client
     clips, payload = await _decode(parts, sent)
     query = _query(parts, caller, sent, payload, len(clips))
     ledger = parts.ledger
+    await _check_work(parts, caller, query, sent.proof)
     with parts.batcher.admit(len(clips)) as place:
         await failpoints.reach("before-reserve")
         grant = await _reserve(parts, caller, query)
@@ -85,6 +89,7 @@ async def classify(parts: Parts, caller: Caller, sent: Sent, client_left: Client
             await failpoints.reach("before-model")
             probabilities = await _predict(parts, place, clips, client_left)
             await failpoints.reach("after-model")
+            cost = policies.cost(sold.plan, probabilities)
             released = await _release(parts, query, grant, sold, clips, probabilities)
         except ClientGone:
             # Who left before learning the query's name cannot come back for it.
@@ -98,11 +103,23 @@ async def classify(parts: Parts, caller: Caller, sent: Sent, client_left: Client
             raise
     await failpoints.reach("before-commit")
     if caller.metered and not grant.replayed:
-        await _timed(parts, "commit", ledger.commit(query, grant))
-        parts.metrics.budget_spent.labels(caller.plan.name).inc(len(clips))
+        await _timed(parts, "commit", ledger.commit(query, grant, cost))
+        spent = len(clips) if cost is None else cost
+        parts.metrics.budget_spent.labels(caller.plan.name).inc(spent)
     await failpoints.reach("after-commit")
     parts.metrics.clips.labels(caller.plan.name, "yes" if grant.charged else "no").inc(len(clips))
-    return Answer(released, grant)
+    return Answer(released, _settled(grant, cost))
+
+
+def _settled(grant: Grant, cost: int | None) -> Grant:
+    """Return ``grant`` as it stands once what was reserved beyond ``cost`` was given back."""
+    back = 0 if cost is None else max(0, grant.charged - cost)
+    if not back:
+        return grant
+    left = grant.standing
+    remaining = None if left.remaining is None else left.remaining + back
+    standing = replace(left, spent=left.spent - back, remaining=remaining)
+    return replace(grant, charged=grant.charged - back, standing=standing)
 
 
 async def _decode(parts: Parts, sent: Sent) -> tuple[Array, bytes]:
@@ -140,7 +157,19 @@ def _query(parts: Parts, caller: Caller, sent: Sent, payload: bytes, clips: int)
         policies=caller.policies,
         plan_version=caller.sold.version,
         model=parts.card.checkpoint_id,
+        cost=caller.plan.reserved(clips),
     )
+
+
+async def _check_work(parts: Parts, caller: Caller, query: Query, proof: str) -> None:
+    """Return when the work that the caller's plan asks for is done; it asks for none as a rule."""
+    chain = caller.plan.defences
+    state = AccountState()
+    if proofs.asks_for_state(chain):
+        state = AccountState.read(await parts.ledger.account_state(query.account))
+    wanted = proofs.demand(chain, state, query.clips)
+    if wanted is not None:
+        await proofs.require(parts.ledger, parts.secret, query, wanted, proof)
 
 
 async def _reserve(parts: Parts, caller: Caller, query: Query) -> Grant:
@@ -210,7 +239,8 @@ async def _release(
             plan_version=sold.version,
             state=grant.state,
         )
-        return release(defend(probabilities, clips, plan.defences, asked), plan)
+        rows = policies.shown(plan, grant.state, probabilities)
+        return release(defend(rows, clips, plan.defences, asked), plan)
 
     if probabilities.size > _OFF_LOOP_NUMBERS or plan.defences:
         return await asyncio.to_thread(work)

@@ -27,6 +27,7 @@ from victim_service.defences.mad import MadSpec
 from victim_service.defences.modelguard_s import ModelGuardSSpec
 from victim_service.defences.modelguard_w import ModelGuardWSpec
 from victim_service.defences.noise import NoiseSpec
+from victim_service.defences.proof_of_work import ProofOfWorkSpec
 from victim_service.defences.reverse_sigmoid import ReverseSigmoidSpec
 from victim_service.defences.rounding import RoundingSpec
 from victim_service.defences.temperature import TemperatureSpec
@@ -43,6 +44,7 @@ DEFENCES: dict[str, type[DefenceSpec]] = {
     "modelguard_s": ModelGuardSSpec,
     "modelguard_w": ModelGuardWSpec,
     "noise": NoiseSpec,
+    "proof_of_work": ProofOfWorkSpec,
     "reverse_sigmoid": ReverseSigmoidSpec,
     "rounding": RoundingSpec,
     "temperature": TemperatureSpec,

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from victim_service.ledger import reconcile, sqlite_registry, sqlite_steps
+from victim_service.ledger import standing as arithmetic
 from victim_service.ledger.base import (
     AccountSpend,
     Entry,
@@ -47,12 +48,13 @@ class SqliteLedger:
                 self._undo(query, answer.result())
             raise
 
-    async def commit(self, query: Query, grant: Grant) -> None:
-        """Make a reservation final, before its answer leaves."""
-        await self._do(lambda database: sqlite_steps.commit(database, query, grant))
+    async def commit(self, query: Query, grant: Grant, cost: int | None = None) -> None:
+        """Make a reservation final, and give back what it is above ``cost``."""
+        final = arithmetic.settled(cost)
+        await self._do(lambda database: sqlite_steps.commit(database, query, grant, final))
 
     async def release(self, query: Query, grant: Grant) -> None:
-        """Give the clips back after a fault of the server."""
+        """Give what was reserved back after a fault of the server."""
         await self._do(lambda database: sqlite_steps.release(database, query, grant.token))
 
     async def abandon(self, query: Query, grant: Grant) -> None:
@@ -62,6 +64,10 @@ class SqliteLedger:
     async def note_audit(self, query: Query) -> None:
         """Enter unmetered use."""
         await self._do(lambda database: sqlite_steps.note_audit(database, query))
+
+    async def is_retry(self, query: Query) -> bool:
+        """Whether the query was reserved before."""
+        return await self._do(lambda database: sqlite_steps.is_retry(database, query))
 
     async def standing(self, policies: Sequence[Policy]) -> Standing:
         """Return what is left, without changing anything."""

@@ -2,8 +2,6 @@
 
 import sqlite3
 
-VERSION = 2
-
 RUNNING, COMMITTED, RELEASED = 0, 1, 2
 """States of a query."""
 
@@ -78,8 +76,15 @@ CREATE TRIGGER entries_count AFTER INSERT ON entries BEGIN
 END;
 """
 
-_STEPS = (_TABLES, _SECOND)
+# What a query holds of each budget; NULL, of an older ledger, is one unit a clip.
+_COSTS = """
+ALTER TABLE queries ADD COLUMN cost INTEGER CHECK (cost >= 0);
+"""
+
+_STEPS = (_TABLES, _SECOND, _COSTS)
 """What makes each version out of the one before."""
+
+VERSION = len(_STEPS)
 
 
 def create(database: sqlite3.Connection) -> None:
