@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from attacker.lab.proportion import proportion
-from attacker.lab.study.page.detectors import FalseAlarms, caught, false_alarms
+from attacker.lab.study.page.detectors import FalseAlarms, caught, detector_alarms, plan_alarms
 from attacker.lab.study.page.theft import offers
 from attacker.lab.study.read import read_study
 from tests.support import study_tables as made
@@ -41,8 +41,8 @@ def test_false_alarms_go_by_plan_and_user(tmp_path: Path, rows: made.Rows) -> No
     honest += made.honest("guard", "noisy", windows=100, alarms=3)
     facts = made.manifest(sold)
     tables = read_study(made.write_all(tmp_path, rows, honest, facts=facts))
-    calm, noisy, every = false_alarms(tables.honest, offers(tables))
-    assert (calm.plan, calm.user, calm.detectors) == ("guard", "calm", ("prada", "seat"))
+    calm, noisy, every = plan_alarms(tables.honest, offers(tables))
+    assert (calm.watcher, calm.user, calm.detectors) == ("guard", "calm", ("prada", "seat"))
     assert calm.windows == proportion(0, 4000)
     assert noisy.windows == proportion(6, 200)
     assert (every.user, every.windows) == ("all users", proportion(6, 4200))
@@ -50,6 +50,28 @@ def test_false_alarms_go_by_plan_and_user(tmp_path: Path, rows: made.Rows) -> No
         "kept",
         "broken",
         "not decided",
+    ]
+
+
+def test_honest_users_among_the_attackers_raise_false_alarms(
+    tmp_path: Path, rows: made.Rows
+) -> None:
+    quiet = {"first_alarm_query": None, "alarms": 0, "windows": 500}
+    detections = [
+        made.detection("prada", "naive"),
+        made.detection("prada", "honest:calm", **quiet),
+        made.detection("prada", "honest:noisy", alarms=2, windows=100),
+        made.detection("seat", "honest:calm", **quiet),
+    ]
+    tables = read_study(made.write_all(tmp_path, rows, detections=detections))
+    assert tables.detections is not None
+    assert [one.attacker for one in caught(tables.detections)] == ["naive"]
+    found = detector_alarms(tables.detections)
+    assert [(one.watcher, one.user, one.windows) for one in found] == [
+        ("prada", "calm", proportion(0, 500)),
+        ("prada", "noisy", proportion(2, 100)),
+        ("prada", "all users", proportion(2, 600)),
+        ("seat", "calm", proportion(0, 500)),
     ]
 
 
