@@ -18,6 +18,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("attacker.commands.run", "run"),
     "resume": ("attacker.commands.run", "resume"),
     "status": ("attacker.commands.status", "status"),
+    "study": ("attacker.commands.study", "study"),
     "report": ("attacker.commands.report", "report"),
     "honest": ("attacker.commands.honest", "honest"),
     "detections": ("attacker.commands.detections", "detections"),

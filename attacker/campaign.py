@@ -17,7 +17,7 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
-from attacker.errors import BudgetExhausted, MaterialChanged
+from attacker.errors import AccountSuspended, BudgetExhausted, MaterialChanged
 from attacker.journal import ANSWERED, PLANNED, Batch, Counts, Journal
 from attacker.oracle import Oracle, labels_of
 from attacker.samplers import Sampler
@@ -108,7 +108,7 @@ class Campaign:
         try:
             await self._buy(iter(self.journal.batches(PLANNED)))
             end = await self._buy_the_rest()
-        except BudgetExhausted as refusal:
+        except (AccountSuspended, BudgetExhausted) as refusal:
             self.listener.note(f"The account buys no more: {refusal.detail or refusal}")
             end = "account-exhausted"
         self._observe_in_order(over_gaps=True)

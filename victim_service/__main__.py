@@ -9,6 +9,7 @@ import typer
 from shared.config import load_yaml
 from shared.messages import explain
 from shared.runtime import tune_process
+from victim_service.commands import detectors as detector_commands
 from victim_service.commands import keys, ledger, top
 from victim_service.commands import plans as plan_commands
 from victim_service.commands import start as start_command
@@ -24,6 +25,7 @@ app = typer.Typer(
 )
 app.add_typer(keys.app, name="keys")
 app.add_typer(ledger.app, name="ledger")
+app.add_typer(detector_commands.app, name="detectors")
 app.add_typer(plan_commands.app, name="plans")
 app.command("top")(top.top)
 app.command("start")(start_command.start)

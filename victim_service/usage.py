@@ -135,7 +135,7 @@ def _key(
         spent=spent,
         queries=sum(row.queries for row in rows),
         audited=sum(row.audited for row in rows),
-        cost=sum(row.spent * plans[row.plan].price_per_clip for row in rows if row.plan in plans),
+        cost=sum(plans[row.plan].money(row.spent) for row in rows if row.plan in plans),
         budget=budget,
         remaining=None if remaining is None else max(0, remaining),
         last_at=max((row.last_at for row in rows if row.last_at > 0), default=None),

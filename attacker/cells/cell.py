@@ -7,6 +7,7 @@ share one folder, and it is paid for once.
 import hashlib
 import json
 import time
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from attacker.surrogate import FEWEST_CLIPS
 from shared import checkpoint
 
 DONE_NAME = "done.json"
+_WHOLE = ("budget-spent", "caps-met")
 _VERSION = 1
 """Part of every identity: raise it with any change of what an experiment does, such as that of a
 default, for cells that were finished before are then others."""
@@ -90,14 +92,16 @@ def mark_done(folder: Path, facts: dict[str, Any]) -> None:
     checkpoint.write_atomically(folder / DONE_NAME, text.encode())
 
 
-def inspect(folder: Path, experiment: Experiment) -> dict[str, Any]:
+def inspect(folder: Path, experiment: Experiment, ends: Collection[str] = _WHOLE) -> dict[str, Any]:
     """Return what the finished run in ``folder`` came to, by campaign.
+
+    ``ends`` are the ways of ending that count as finished.
 
     Raises:
         CellUnfinished: a campaign was cut short, or a surrogate is missing.
     """
     place = RunFolder(folder)
-    return {c.name: _campaign(place, c.name, experiment) for c in experiment.campaigns}
+    return {c.name: _campaign(place, c.name, experiment, ends) for c in experiment.campaigns}
 
 
 def bought(folder: Path) -> int:
@@ -119,19 +123,21 @@ def _with_kinds(full: Any, said: Any) -> Any:
     return parts | ({"kind": full["kind"]} if "kind" in full else {})
 
 
-def _campaign(place: RunFolder, name: str, experiment: Experiment) -> dict[str, Any]:
+def _campaign(
+    place: RunFolder, name: str, experiment: Experiment, ends: Collection[str]
+) -> dict[str, Any]:
     journal = Journal.read(place.campaign(name))
     try:
-        return _what_it_came_to(journal, place, name, experiment)
+        return _what_it_came_to(journal, place, name, experiment, ends)
     finally:
         journal.close()
 
 
 def _what_it_came_to(
-    journal: Journal, place: RunFolder, name: str, experiment: Experiment
+    journal: Journal, place: RunFolder, name: str, experiment: Experiment, ends: Collection[str]
 ) -> dict[str, Any]:
     ended, counts = journal.ended, journal.counts()
-    if ended not in ("budget-spent", "caps-met"):
+    if ended is None or ended not in ends:
         reason = (ended or "interrupted").replace("-", " ")
         raise CellUnfinished(
             f"{place.path.name}: {reason} after {counts.answered:,} of {experiment.budget:,} "

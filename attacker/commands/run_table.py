@@ -56,7 +56,7 @@ def run_table(runner: "TableRunner") -> None:
     console = Console()
     corpora, view = View(console), CellView(console)
     command = shlex.join(["earshot-attacker", *redact(sys.argv[1:])])
-    before = signal.signal(signal.SIGTERM, _exit)
+    before = signal.signal(signal.SIGTERM, leave)
     try:
         with view.shown():
             folder, statuses = runner.run(view, command, corpora.corpus, view.note)
@@ -72,7 +72,8 @@ def run_table(runner: "TableRunner") -> None:
     _tell(console, statuses, folder)
 
 
-def _exit(number: int, frame: object) -> None:
+def leave(number: int, frame: object) -> None:
+    """Handle a signal that ends the program: jobs are ended in order first."""
     del frame
     sys.exit(128 + number)
 

@@ -67,13 +67,15 @@ class Scorer:
         victim = cache.remember(bundle.checkpoint, lambda: ask(bundle.clips))
         return cls(bundle, Ruler(bundle, victim, seed=_SEED), predict, corpora)
 
-    def score(self, folder: Path) -> CellScore:
+    def score(self, folder: Path, surrogates: dict[str, str] | None = None) -> CellScore:
         """Return what the finished cell in ``folder`` came to.
+
+        ``surrogates`` are its checkpoint ids by number of queries, where it is not marked as done.
 
         Raises:
             EarshotError, CheckpointError: a part of it is damaged or gone.
         """
-        surrogates = read_facts(folder).surrogates
+        surrogates = read_facts(folder).surrogates if surrogates is None else surrogates
         path = folder / LAB_FOLDER / f"score-on-{self.bundle.sha256[:16]}.json"
         known = _read(path)
         if known is not None and self._fits(known, surrogates):

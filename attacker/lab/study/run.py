@@ -1,0 +1,273 @@
+"""Runs a study: sells its plans, gives every cell a key, runs what is not done, writes the rows."""
+
+import asyncio
+import json
+import re
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from attacker.cells.cell import bought, inspect, is_done
+from attacker.cells.jobs import Job, State, Status, Watcher, run_jobs
+from attacker.errors import ExperimentError, Refusal
+from attacker.lab.admin import AdminClient
+from attacker.lab.audit import Auditor
+from attacker.lab.bundle import read_bundle
+from attacker.lab.paper.score import Scorer
+from attacker.lab.reading import predict_surrogate
+from attacker.lab.study.keys import KEY_NAME, KeyRing, read_account
+from attacker.lab.study.measure import CellRows
+from attacker.lab.study.resolve import SoldPlan, StudyCell, distinct, resolve
+from attacker.lab.study.rows import CELLS, CELLS_NAME, write_rows
+from attacker.lab.study.schema import Study
+from attacker.plan import ask
+from attacker.run_folder import commit, lock_sha256
+from attacker.tables.manifest import victim_folder
+from attacker.tables.schema import CAMPAIGN, Audio
+from shared.checkpoint import write_atomically
+from shared.config import dump_yaml
+from shared.contract import ModelCard
+from shared.corpora import Progress
+
+CELL_NAME, MANIFEST_NAME, CELLS_FOLDER = "cell.yaml", "study.json", "cells"
+ENDS = ("budget-spent", "caps-met", "account-exhausted")
+"""A plan that charges more than a clip for a clip ends a campaign early: a result like any."""
+_START_S, _LABELS_PER_S, _CLIPS_PER_S = 8.0, 600.0, 270.0
+"""Speeds of two processors at desk size: they weigh the cells against one another, no more."""
+_TAG = re.compile(r"[a-z0-9]{0,10}")
+Placed = tuple[StudyCell, Path]
+RunJobs = Callable[[Sequence[Job], int, Watcher, dict[str, str]], list[Status]]
+
+
+@dataclass(frozen=True)
+class StudyRunner:
+    """A study, the victim that it runs against, and where it is kept."""
+
+    study: Study
+    profile: str
+    out: Path
+    url: str
+    admin_key: str = field(repr=False)
+    audit_key: str = field(repr=False)
+    bundle: Path
+    cache: Path
+    device: str
+    patience_s: float
+    jobs: int = 1
+    tag: str = ""
+    """Told apart by it are the accounts of runs in several folders against one ledger."""
+    only: tuple[str, ...] = ()
+    """Patterns of the cells that are run; all of them unless given."""
+    run_jobs: RunJobs = run_jobs
+
+    def run(
+        self,
+        watcher: Watcher,
+        command: str,
+        on_corpus: Progress | None = None,
+        on_note: Callable[[str], None] = lambda text: None,
+    ) -> tuple[Path, list[Status]]:
+        """Run every cell that is not done yet; return the study's folder and what became of each.
+
+        Raises:
+            EarshotError, CorpusError: something that a cell needs is not there, a plan is none
+                that the victim sells, or the victim is another one; nothing was bought.
+        """
+        card = self.card()
+        chosen = self.chosen(self.home(card))
+        for spec in self.study.corpora.values():
+            spec.build(self.cache, on_corpus)
+        rows = CellRows(self.study, self._scorer(card, on_note), self.home(card))
+        with AdminClient(self.url, self.admin_key, patience_s=self.patience_s) as admin:
+            self._prepare(admin, chosen)
+            folder = self._write_manifest(card, command)
+            place = folder / CELLS_NAME
+            writer = _RowWriter(watcher, lambda: self._write_rows(rows, place))
+            jobs = [self._job(cell, path, admin, rows.scorer) for cell, path in _distinct(chosen)]
+            # A cell's process is the attacker: it sees its own key and no other.
+            hidden = ("EARSHOT_KEY", "EARSHOT_AUDIT_KEY", "EARSHOT_ADMIN_KEY", "EARSHOT_PROXY_ROOT")
+            try:
+                statuses = self.run_jobs(jobs, self.jobs, writer, dict.fromkeys(hidden, ""))
+            finally:
+                self._write_rows(rows, place)
+        return folder, statuses
+
+    def card(self) -> ModelCard:
+        """Return what the victim says of itself.
+
+        Raises:
+            OracleError: it cannot be reached, or does not take the audit key.
+            ExperimentError: its audio is not that of the study.
+        """
+        card, _ = asyncio.run(ask(self.url, self.audit_key, self.patience_s))
+        takes = Audio(sample_rate_hz=card.sample_rate_hz, clip_samples=card.clip_samples)
+        if takes != self.study.audio:
+            raise ExperimentError(
+                f"{self.study.name} with the profile {self.profile} is for a victim that takes "
+                f"{self.study.audio}, and the one at {self.url} takes {takes}. Serve a victim of "
+                f"{self.study.victim}, or choose another --profile."
+            )
+        return card
+
+    def home(self, card: ModelCard) -> Path:
+        """Return where everything of the victim lies."""
+        return victim_folder(self.out, card.checkpoint)
+
+    def placed(self, home: Path) -> list[Placed]:
+        """Return all cells of the study with their folders."""
+        return [(one, one.cell.folder(home / CELLS_FOLDER)) for one in resolve(self.study)]
+
+    def chosen(self, home: Path) -> list[Placed]:
+        """Return the cells that are to be run, with their folders.
+
+        Raises:
+            ExperimentError: a pattern names none, or the tag cannot stand in an account.
+        """
+        if not _TAG.fullmatch(self.tag):
+            raise ExperimentError(
+                f"--tag {self.tag!r}: up to 10 of a to z and 0 to 9 can stand in an account's name."
+            )
+        cells = self.placed(home)
+        for pattern in self.only:
+            if not any(fnmatchcase(cell.name, pattern) for cell, _ in cells):
+                raise ExperimentError(
+                    f"--only {pattern!r} names no cell of {self.study.name}. `--list` shows all; "
+                    "* stands for anything."
+                )
+        if not self.only:
+            return cells
+        return [one for one in cells if any(fnmatchcase(one[0].name, p) for p in self.only)]
+
+    def _scorer(self, card: ModelCard, on_note: Callable[[str], None]) -> Scorer:
+        bundle = read_bundle(self.bundle)
+        bundle.demand_victim(card.checkpoint, who=f"the victim at {self.url}")
+
+        def label(clips: np.ndarray) -> np.ndarray:
+            on_note(f"the victim labels {len(clips):,} test clips")
+            return Auditor(self.url, self.audit_key).label(bundle)
+
+        predict = partial(predict_surrogate, device="cpu")
+        return Scorer.of(bundle, self.home(card), label, predict, self.cache)
+
+    def _prepare(self, admin: AdminClient, chosen: Sequence[Placed]) -> None:
+        """Sell the plans, and leave in each cell's folder its experiment and its key."""
+        todo = [(cell, folder) for cell, folder in _distinct(chosen) if not is_done(folder)]
+        sell(admin, [cell.plan for cell, _ in todo])
+        ring = KeyRing.ask(admin, self.tag)
+        for cell, folder in todo:
+            ring.check(cell, folder)
+        for cell, folder in todo:
+            text = dump_yaml(cell.cell.experiment)
+            write_atomically(folder / CELL_NAME, text.encode())
+            ring.provide(cell, folder)
+
+    def _job(self, cell: StudyCell, folder: Path, admin: AdminClient, scorer: Scorer) -> Job:
+        asked = ("--url", self.url, "--patience-s", str(self.patience_s))
+        options = (*asked, "--cache", str(self.cache), "--device", self.device)
+        experiment = cell.cell.experiment
+
+        def conclude() -> dict[str, Any]:
+            facts = inspect(folder, experiment, ENDS)
+            scorer.score(folder, facts[CAMPAIGN]["surrogates"])
+            usage = admin.usage(read_account(folder) or cell.account(self.tag))
+            paid = {"account": usage.account, "charged": usage.spent, "spent_money": usage.cost}
+            return {"identity": cell.cell.identity, **paid, **facts}
+
+        place = ("run", str(folder / CELL_NAME), "--out", str(folder))
+        return Job(
+            name=cell.name,
+            arguments=(*place, "--key-file", str(folder / KEY_NAME), *options),
+            folder=folder,
+            conclude=conclude,
+            cost_s=cell_cost_s(cell),
+            progress=lambda: bought(folder),
+        )
+
+    def _write_rows(self, rows: CellRows, place: Path) -> None:
+        write_rows(place, rows.rows(self.placed(rows.home)), CELLS)
+
+    def _write_manifest(self, card: ModelCard, command: str) -> Path:
+        home = self.home(card)
+        folder = home / f"{self.study.name}-{self.profile}"
+        data = {
+            "study": self.study.model_dump(mode="json"),
+            "profile": self.profile,
+            "victim": card.model_dump(mode="json"),
+            "plans": {c.plan.name: c.plan.document for c, _ in self.placed(home)},
+            "cells": [_plain(*one, home) for one in self.placed(home)],
+            "command": command,
+            "commit": commit(),
+            "lock_sha256": lock_sha256(),
+            "written_at": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        }
+        text = json.dumps(data, indent=2, ensure_ascii=False) + "\n"
+        write_atomically(folder / MANIFEST_NAME, text.encode())
+        return folder
+
+
+@dataclass(frozen=True)
+class _RowWriter:
+    """Writes the rows anew whenever a cell has ended, and passes everything on."""
+
+    watcher: Watcher
+    write: Callable[[], None]
+
+    def changed(self, statuses: Sequence[Status]) -> None:
+        """Pass it on."""
+        self.watcher.changed(statuses)
+
+    def ended(self, status: Status) -> None:
+        """Pass it on, and write."""
+        if status.state is State.DONE:
+            self.write()
+        self.watcher.ended(status)
+
+
+def sell(admin: AdminClient, plans: Sequence[SoldPlan]) -> None:
+    """Have the victim sell every one of ``plans``.
+
+    Raises:
+        ExperimentError: the victim does not sell one of them; the message says which, and why.
+    """
+    for plan in {one.name: one for one in plans}.values():
+        try:
+            admin.put_plan({**plan.document, "name": plan.name})
+        except Refusal as refusal:
+            if refusal.code != "malformed-request":
+                raise
+            raise ExperimentError(
+                f"plan {plan.spec.id} in label mode {plan.mode.id}: {refusal.detail.rstrip('.')}. "
+                "Mend the plan in the study, or name the modes that it allows in its label_modes."
+            ) from refusal
+
+
+def cell_cost_s(cell: StudyCell) -> float:
+    """Return about how long a cell takes, against the others."""
+    experiment = cell.cell.experiment
+    trained = sum(experiment.planned_marks) * experiment.surrogate.recipe.epochs
+    return _START_S + experiment.budget / _LABELS_PER_S + trained / _CLIPS_PER_S
+
+
+def _distinct(cells: Sequence[Placed]) -> list[Placed]:
+    folders = {cell.name: folder for cell, folder in cells}
+    return [(one, folders[one.name]) for one in distinct(tuple(cell for cell, _ in cells))]
+
+
+def _plain(cell: StudyCell, folder: Path, home: Path) -> dict[str, Any]:
+    return {
+        "cell": cell.name,
+        "plan": cell.plan.spec.id,
+        "sold_as": cell.plan.name,
+        "label_mode": cell.plan.mode.id,
+        "budget": cell.budget,
+        "attacker": cell.attacker.id,
+        "seed": cell.seed,
+        "identity": cell.cell.identity,
+        "folder": folder.relative_to(home).as_posix(),
+    }
