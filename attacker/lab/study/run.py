@@ -95,7 +95,8 @@ class StudyRunner:
             try:
                 statuses = self.run_jobs(jobs, self.jobs, writer, dict.fromkeys(hidden, ""))
             finally:
-                self._write_rows(rows, place)
+                for problem in self._write_rows(rows, place):
+                    on_note(problem)
         return folder, statuses
 
     def card(self) -> ModelCard:
@@ -189,8 +190,11 @@ class StudyRunner:
             progress=lambda: bought(folder),
         )
 
-    def _write_rows(self, rows: CellRows, place: Path) -> None:
-        write_rows(place, rows.rows(self.placed(rows.home)), CELLS)
+    def _write_rows(self, rows: CellRows, place: Path) -> list[str]:
+        """Write the rows of all cells that are done; return what could not be read, in words."""
+        found, problems = rows.rows(self.placed(rows.home))
+        write_rows(place, found, CELLS)
+        return problems
 
     def _write_manifest(self, card: ModelCard, command: str) -> Path:
         home = self.home(card)
@@ -216,7 +220,7 @@ class _RowWriter:
     """Writes the rows anew whenever a cell has ended, and passes everything on."""
 
     watcher: Watcher
-    write: Callable[[], None]
+    write: Callable[[], object]
 
     def changed(self, statuses: Sequence[Status]) -> None:
         """Pass it on."""
