@@ -205,7 +205,7 @@ class HttpOracle:
         response = await self._client.send(request)
         if response.status_code == httpx.codes.OK:
             return response
-        if response.status_code in _GATEWAY_FAILURES and not is_problem(response):
+        if response.status_code in _GATEWAY_FAILURES and not _is_problem(response):
             raise httpx.ProxyError(f"a gateway answered {response.status_code}")
         error = self._error(response)
         if isinstance(error, Refusal):
@@ -214,7 +214,7 @@ class HttpOracle:
         raise error
 
     def _error(self, response: httpx.Response) -> OracleError:
-        if not is_problem(response):
+        if not _is_problem(response):
             return self._unknown(response)
         try:
             document = ProblemDocument.model_validate_json(response.content)
@@ -229,8 +229,7 @@ class HttpOracle:
         )
 
 
-def is_problem(response: httpx.Response) -> bool:
-    """Whether ``response`` holds a problem document."""
+def _is_problem(response: httpx.Response) -> bool:
     media_type: str = response.headers.get("Content-Type", "")
     return media_type.partition(";")[0] == PROBLEM_MEDIA_TYPE
 
@@ -250,7 +249,7 @@ def _seconds(header: str | None) -> float | None:
 
 
 def is_loopback(url: str) -> bool:
-    """Whether ``url`` names this very machine."""
+    """Whether ``url`` is this machine's own, which no proxy can reach."""
     host = urlsplit(url).hostname or ""
     try:
         return ipaddress.ip_address(host).is_loopback

@@ -137,7 +137,7 @@ def train(
         shutil.rmtree(out / TRAINING_FOLDER, ignore_errors=True)
     data = load_data(recipe, cache, reporter.corpus_progress)
     reporter.corpus_ready(data)
-    identity = _identity(recipe, data)
+    identity = identity_of(recipe, data)
     if not fresh and (finished := _finished(out, identity)) is not None:
         return finished
     torch.manual_seed(derive(recipe.seed, "weights"))
@@ -193,7 +193,7 @@ def load_data(recipe: VictimRecipe, cache: Path, progress: Progress | None = Non
     return Data(store, names, labels, split, tuple(sorted(set(counts) - set(names))))
 
 
-def _identity(recipe: VictimRecipe, data: Data) -> str:
+def identity_of(recipe: VictimRecipe, data: Data) -> str:
     """Return a hash of the recipe and of the audio itself, wherever that lies."""
     plain = recipe.model_dump(mode="json", exclude={"corpus"})
     text = json.dumps([plain, data.store.manifest_sha256], sort_keys=True)

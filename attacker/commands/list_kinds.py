@@ -28,6 +28,7 @@ def tables() -> dict[str, dict[str, type[Frozen]]]:
     """Return the package's tables by title; every kind of each is listed."""
     from attacker.adaptive import ADAPTIONS
     from attacker.known_defences import KNOWN_DEFENCES
+    from attacker.lab.benign import USERS
     from attacker.samplers import SAMPLERS
     from attacker.sources import SOURCES
     from shared.corpora import CorpusSpec
@@ -39,6 +40,7 @@ def tables() -> dict[str, dict[str, type[Frozen]]]:
         "samplers": dict(SAMPLERS),
         "adaptions (surrogate.answers)": dict(ADAPTIONS),
         "known defences (knowledge.defence)": dict(KNOWN_DEFENCES),
+        "honest users (earshot-attacker honest)": dict(USERS),
         "corpora": corpora,
         "networks": dict(NETWORKS),
         "image networks": dict(IMAGE_NETWORKS),

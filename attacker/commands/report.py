@@ -22,6 +22,7 @@ from attacker.commands.options import (
     read_key,
 )
 from attacker.commands.report_paper import paper_folder, report_paper
+from attacker.commands.report_study import report_study, study_folder
 from attacker.errors import ExperimentError
 from attacker.run_folder import redact
 
@@ -31,7 +32,14 @@ if TYPE_CHECKING:
 AUDIT_KEY_VARIABLE = "EARSHOT_AUDIT_KEY"
 
 RunFolderArgument = Annotated[
-    Path, typer.Argument(help="Run folder, or folder of tables; `paper` is runs/paper.")
+    Path,
+    typer.Argument(
+        help="Run folder, or folder of tables; `paper` is runs/paper, and `study` goes before the "
+        "folder of a study."
+    ),
+]
+StudyFolderArgument = Annotated[
+    Path | None, typer.Argument(metavar="[STUDY]", help="Folder of a study, after `study`.")
 ]
 BundleOption = Annotated[
     list[Path] | None,
@@ -45,7 +53,11 @@ DeviceOption = Annotated[
 ]
 PageOption = Annotated[
     Path | None,
-    typer.Option("--out", help="The page of tables.", show_default="report.html in the folder"),
+    typer.Option(
+        "--out",
+        help="The page of tables, or of a study.",
+        show_default="report.html or study.html in the folder",
+    ),
 ]
 MarkdownOption = Annotated[
     Path | None, typer.Option(help="Write the tables as Markdown to this file, too.")
@@ -65,6 +77,7 @@ Open = Annotated[bool, typer.Option("--open", help="Show the report in a browser
 
 def report(
     folder: RunFolderArgument,
+    study: StudyFolderArgument = None,
     bundle: BundleOption = None,
     url: Url = DEFAULT_URL,
     audit_key: AuditKey = "",
@@ -83,8 +96,14 @@ def report(
     The victim labels the test split once, under the audit key. With the key that paid (--key,
     --key-file or EARSHOT_KEY), the report also compares the server's ledger with the journal.
     Of a folder of tables, such as `paper`, the report holds every table with the paper's figures
-    beside it; give --bundle for each victim that was attacked.
+    beside it; give --bundle for each victim that was attacked. Of a study, which is measured
+    already, `report study FOLDER` writes the page that an operator decides from.
     """
+    if (of_study := study_folder(folder, study)) is not None:
+        demand_options("a study", {"--bundle": bundle, "--key-file": key_file})
+        line = shlex.join(["earshot-attacker", *redact(sys.argv[1:])])
+        _show(report_study(of_study, line, out, markdown, Console()), open_)
+        return
     audit = _optional_key(audit_key, audit_key_file, AUDIT_KEY_VARIABLE)
     console, bundles = Console(), tuple(bundle or ())
     tables = paper_folder(folder)
@@ -117,7 +136,11 @@ def report(
             again=again or None,
             console=console,
         )
-    if open_:
+    _show(path, open_)
+
+
+def _show(path: Path, wanted: bool) -> None:
+    if wanted:
         webbrowser.open(path.resolve().as_uri())
 
 

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from attacker.cells.cell import is_done
-from attacker.lab.admin import Admin
 from attacker.lab.study.keys import KEY_NAME
+from attacker.lab.study.operator import Operator
 from attacker.lab.study.rows import CELLS, read_rows
 from tests.support.command_line import Call, caller
 from tests.support.forked import start_attacker
@@ -31,7 +31,7 @@ def victim(tmp_path: Path) -> Iterator[RunningVictim]:
         yield running
 
 
-class Operator:
+class Laboratory:
     """The keys of the laboratory in files, and a look into the ledger over the admin routes."""
 
     def __init__(self, victim: RunningVictim, folder: Path) -> None:
@@ -50,16 +50,17 @@ class Operator:
 
     def spent(self) -> dict[str, int]:
         """Return what each account of a cell has bought."""
-        with Admin(self.url, self.keys["admin"]) as admin:
-            return {n: a.spent for n, a in admin.accounts().items() if not n.startswith("lab-")}
+        with Operator(self.url, self.keys["admin"]) as operator:
+            found = operator.accounts().items()
+        return {name: one.spent for name, one in found if not name.startswith("lab-")}
 
-    def versions(self) -> dict[str, int]:
-        """Return the version of each plan that a study made."""
-        from shared.contract import PlanList
-
-        with Admin(self.url, self.keys["admin"]) as admin:
-            plans = admin.ask("GET", "/v1/admin/plans", PlanList).plans
-        return {plan.name: plan.version for plan in plans if plan.name.startswith("study-")}
+    def plans(self) -> dict[str, int]:
+        """Return the version of each plan of the study; to sell it again makes no other one."""
+        (manifest,) = self.out.glob("*/tiny-desk/study.json")
+        documents = json.loads(manifest.read_text())["plans"]
+        plans = {name: {"name": name, **said} for name, said in documents.items()}
+        with Operator(self.url, self.keys["admin"]) as operator:
+            return {name: operator.put_plan(plan).version for name, plan in plans.items()}
 
     def rows(self) -> dict[str, dict[str, Any]]:
         """Return the rows of the study by the names of their cells."""
@@ -72,8 +73,8 @@ class Operator:
 
 
 @pytest.fixture
-def operator(victim: RunningVictim, tmp_path: Path) -> Operator:
-    return Operator(victim, tmp_path)
+def lab(victim: RunningVictim, tmp_path: Path) -> Laboratory:
+    return Laboratory(victim, tmp_path)
 
 
 @pytest.fixture
@@ -95,53 +96,52 @@ def contents(folder: Path) -> Iterator[tuple[Path, bytes]]:
 
 @pytest.mark.timeout(600)
 def test_a_killed_study_goes_on_and_nothing_is_paid_twice(
-    operator: Operator, call: Call, tmp_path: Path
+    lab: Laboratory, call: Call, tmp_path: Path
 ) -> None:
     root = {"corpora__proxy__root": str(tmp_path / "proxy")}
     path = write_study(tmp_path / "tiny.yaml", **root)
-    words = ["study", str(path), "--jobs", "2", *operator.options]
+    words = ["study", str(path), "--jobs", "2", *lab.options]
 
     code, output = call(*words, "--list", key="")
     assert code == 0, output
     assert f"{ROWS} cells: 0 done, {ROWS - DISTINCT} equal one above" in output
     assert "240 queries at 60.00" in output
-    assert not operator.out.exists()
-    assert operator.spent() == {}
+    assert not lab.out.exists()
+    assert lab.spent() == {}
 
     process = start_attacker(words, tmp_path / "log")
     deadline = time.monotonic() + 200
-    while not any(is_done(cell) for cell in operator.cells()) and time.monotonic() < deadline:
+    while not any(is_done(cell) for cell in lab.cells()) and time.monotonic() < deadline:
         assert process.is_alive(), (tmp_path / "log").read_text()
         time.sleep(0.02)
     assert process.pid is not None
     os.kill(process.pid, signal.SIGKILL)
     process.join(30)
-    finished = [cell for cell in operator.cells() if is_done(cell)]
+    finished = [cell for cell in lab.cells() if is_done(cell)]
     assert 1 <= len(finished) < DISTINCT, (tmp_path / "log").read_text()
-    before = {cell: (cell / KEY_NAME).read_bytes() for cell in operator.cells()}
+    before = {cell: (cell / KEY_NAME).read_bytes() for cell in lab.cells()}
     untouched = {file: data for cell in finished for file, data in contents(cell)}
 
     code, output = call(*words, key="")
     assert code == 0, output
     assert f"{DISTINCT} of {DISTINCT} cells are done" in output
-    assert {cell: (cell / KEY_NAME).read_bytes() for cell in operator.cells()} == before
+    assert {cell: (cell / KEY_NAME).read_bytes() for cell in lab.cells()} == before
     assert {file: file.read_bytes() for file in untouched} == untouched
-    assert sorted(operator.spent().values()) == [20] * 4 + [40] * 4
-    assert set(operator.versions().values()) == {1}
-    assert len(operator.versions()) == 3
+    assert sorted(lab.spent().values()) == [20] * 4 + [40] * 4
+    assert list(lab.plans().values()) == [1, 1, 1]
 
-    rows = operator.rows()
+    rows = lab.rows()
     check_rows(rows)
-    for cell in operator.cells():
+    for cell in lab.cells():
         assert stat.S_IMODE((cell / KEY_NAME).stat().st_mode) == 0o600
-    secrets = [*operator.keys.values(), *(key.decode().strip() for key in before.values())]
-    for file, data in contents(operator.out):
+    secrets = [*lab.keys.values(), *(key.decode().strip() for key in before.values())]
+    for file, data in contents(lab.out):
         if file.name != KEY_NAME:
             assert not [one for one in secrets if one.encode() in data], file
 
     call(*words, key="")
-    assert operator.rows() == rows
-    assert sum(operator.spent().values()) == 240
+    assert lab.rows() == rows
+    assert sum(lab.spent().values()) == 240
 
 
 def check_rows(rows: dict[str, dict[str, Any]]) -> None:
@@ -170,26 +170,26 @@ def check_rows(rows: dict[str, dict[str, Any]]) -> None:
 
 @pytest.mark.timeout(300)
 def test_a_cell_that_fails_is_named_and_the_others_are_run(
-    operator: Operator, call: Call, tmp_path: Path
+    lab: Laboratory, call: Call, tmp_path: Path
 ) -> None:
     """A plan that charges nothing is no failure; one under which nothing can be bought is."""
     path = write_study(
         tmp_path / "tiny.yaml", budgets=[20], by_budget={}, label_modes=["hard"],
         plans__0__label_modes=["hard"], plans__1__plan={"account_budget": 0},
     )  # fmt: skip
-    words = ["study", str(path), *operator.options, "--only", "*-naive-s0"]
+    words = ["study", str(path), *lab.options, "--only", "*-naive-s0"]
     code, output = call(*words, key="")
     assert code == 1, output
     assert "1 of 2 cells are done" in output
     assert "noise-hard-b20-naive-s0: " in output
     assert "Mend what is said above" in output
     # Of the attackers, who both do the same against `none`.
-    assert set(operator.rows()) == {"none-hard-b20-naive-s0", "none-hard-b20-adaptive-s0"}
+    assert set(lab.rows()) == {"none-hard-b20-naive-s0", "none-hard-b20-adaptive-s0"}
 
 
 @pytest.mark.timeout(300)
 def test_what_the_victim_does_not_sell_is_refused_before_anything_is_bought(
-    operator: Operator, call: Call, tmp_path: Path
+    lab: Laboratory, call: Call, tmp_path: Path
 ) -> None:
     labels = {"kind": "label_only"}
     noise = {"kind": "noise", "scale": 0.1}
@@ -205,21 +205,21 @@ def test_what_the_victim_does_not_sell_is_refused_before_anything_is_bought(
     ]
     for number, (changes, reason) in enumerate(cases):
         path = write_study(tmp_path / f"{number}.yaml", **changes)
-        code, output = call("study", str(path), *operator.options, key="")
+        code, output = call("study", str(path), *lab.options, key="")
         assert code == 2, output
         assert reason in output
         assert "plan noise in label mode" in output
         assert "Traceback" not in output
-    assert operator.spent() == {}
-    assert operator.cells() == []
+    assert lab.spent() == {}
+    assert lab.cells() == []
 
 
 @pytest.mark.timeout(300)
 def test_a_second_folder_on_one_ledger_needs_a_tag(
-    operator: Operator, call: Call, tmp_path: Path
+    lab: Laboratory, call: Call, tmp_path: Path
 ) -> None:
     path = write_study(tmp_path / "tiny.yaml")
-    words = ["study", str(path), *operator.options, "--only", "noise-hard-b20-naive-s0"]
+    words = ["study", str(path), *lab.options, "--only", "noise-hard-b20-naive-s0"]
     assert call(*words, key="")[0] == 0
     elsewhere = [*words, "--out", str(tmp_path / "other")]
     code, output = call(*elsewhere, key="")
@@ -227,29 +227,29 @@ def test_a_second_folder_on_one_ledger_needs_a_tag(
     assert "--tag" in output
     code, output = call(*elsewhere, "--tag", "two", key="")
     assert code == 0, output
-    assert sorted(operator.spent().values()) == [20, 20]
+    assert sorted(lab.spent().values()) == [20, 20]
     code, output = call(*words, "--tag", "two words", key="")
     assert code == 2
     assert "account's name" in output
 
 
 def test_wrong_keys_and_patterns_are_refused_in_words(
-    operator: Operator, call: Call, tmp_path: Path
+    lab: Laboratory, call: Call, tmp_path: Path
 ) -> None:
     path = str(write_study(tmp_path / "tiny.yaml"))
-    swapped = [*operator.options]
+    swapped = [*lab.options]
     place = swapped.index("--admin-key-file") + 1
     swapped[place] = str(tmp_path / "audit.key")
-    missing = [*operator.options]
+    missing = [*lab.options]
     missing[place] = str(tmp_path / "nowhere.key")
     for options, reason in (
         (swapped, "admin"),
         (missing, "nowhere.key"),
-        ([*operator.options, "--only", "nothing-*"], "names no cell"),
-        ([*operator.options, "--profile", "paper"], "no profile 'paper'"),
+        ([*lab.options, "--only", "nothing-*"], "names no cell"),
+        ([*lab.options, "--profile", "paper"], "no profile 'paper'"),
     ):
         code, output = call("study", path, *options, key="")
         assert code in (1, 2)
         assert reason in output
         assert "Traceback" not in output
-    assert operator.spent() == {}
+    assert lab.spent() == {}

@@ -1,7 +1,24 @@
 """Detectors: what watches an account's stream of queries. One file each, one table."""
 
 from victim_service.detectors.base import Detector, DetectorSpec, Memory, Reference, Seen
+from victim_service.detectors.coverage import CoverageSpec
+from victim_service.detectors.energy_cusum import EnergyCusumSpec
+from victim_service.detectors.fingerprints import FingerprintsSpec
+from victim_service.detectors.hardness import HardnessSpec
+from victim_service.detectors.leakage import LeakageSpec
+from victim_service.detectors.mmd_window import MmdWindowSpec
+from victim_service.detectors.prada import PradaSpec
+from victim_service.detectors.seat import SeatSpec
 
-DETECTORS: dict[str, type[DetectorSpec]] = {}
+DETECTORS: dict[str, type[DetectorSpec]] = {
+    "coverage": CoverageSpec,
+    "energy_cusum": EnergyCusumSpec,
+    "fingerprints": FingerprintsSpec,
+    "hardness": HardnessSpec,
+    "leakage": LeakageSpec,
+    "mmd_window": MmdWindowSpec,
+    "prada": PradaSpec,
+    "seat": SeatSpec,
+}
 
 __all__ = ["DETECTORS", "Detector", "DetectorSpec", "Memory", "Reference", "Seen"]

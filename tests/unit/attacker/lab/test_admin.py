@@ -1,4 +1,4 @@
-"""The operator's client: what it sends, what it makes of answers, and what it never tells."""
+"""The operator's client against answers that a victim might give."""
 
 import json
 from collections.abc import Callable
@@ -7,111 +7,82 @@ from typing import Any
 import httpx
 import pytest
 
-from attacker.errors import (
-    ExperimentError,
-    LedgerUnreachable,
-    MalformedRequest,
-    UnknownAnswer,
-    VictimUnreachable,
-)
-from attacker.lab.admin import Admin
+from attacker.errors import UnknownAnswer, VictimUnreachable, WrongScope
+from attacker.lab.admin import AdminClient
 from shared.errors import PROBLEM_MEDIA_TYPE
 
-KEY = "lab_0123456789ab_secret"
-INFO = {
-    "key_id": "0123456789ab", "account": "a", "plan": "p", "scope": "query", "budget": 7,
-    "issued_at": 1.0, "state": "valid",
-}  # fmt: skip
 Answer = Callable[[httpx.Request], httpx.Response]
 
 
-def admin(answer: Answer, patience_s: float = 0.5) -> Admin:
-    transport = httpx.MockTransport(answer)
-    return Admin("http://victim", KEY, patience_s=patience_s, transport=transport)
+def client(answer: Answer) -> AdminClient:
+    return AdminClient("http://victim:1", "ek_secret", transport=httpx.MockTransport(answer))
 
 
-def problem(status: int, code: str, detail: str) -> httpx.Response:
-    document = {"type": "t", "title": "T", "status": status, "detail": detail, "code": code}
-    return httpx.Response(
-        status, content=json.dumps(document), headers={"Content-Type": PROBLEM_MEDIA_TYPE}
-    )
+def problem(code: str, status: int) -> httpx.Response:
+    document = {"type": "t", "title": "t", "status": status, "detail": "no", "code": code}
+    return httpx.Response(status, json=document, headers={"Content-Type": PROBLEM_MEDIA_TYPE})
 
 
-def test_what_is_sent_is_what_the_routes_take() -> None:
-    seen: list[tuple[str, str, Any, str]] = []
-
-    def answer(request: httpx.Request) -> httpx.Response:
-        body = json.loads(request.content) if request.content else None
-        seen.append((request.method, request.url.path, body, request.headers["authorization"]))
-        if request.method == "PUT":
-            version = {"name": "p", "version": 1, "source": "admin:x", "at": 1.0, "plan": body}
-            return httpx.Response(200, json=version)
-        return httpx.Response(201, json={"key": "lab_k_s", "info": INFO})
-
-    with admin(answer) as client:
-        assert client.put_plan("p", {"label_mode": "hard"}).version == 1
-        assert client.issue_key("a", "p", 7).key == "lab_k_s"
-    assert [one[:3] for one in seen] == [
-        ("PUT", "/v1/admin/plans/p", {"label_mode": "hard"}),
-        ("POST", "/v1/admin/keys", {"account": "a", "plan": "p", "scope": "query", "budget": 7}),
-    ]
-    assert {one[3] for one in seen} == {f"Bearer {KEY}"}
+def reading(number: int, **changes: Any) -> dict[str, Any]:
+    facts = {"id": str(number), "at": 1.0, "detector": "prada", "query": 50 * number}
+    return {**facts, "score": 0.5, "threshold": 0.9, "alarm": False, **changes}
 
 
-def test_keys_and_accounts_are_told_by_their_names() -> None:
-    usage = {
-        "account": "a", "spent": 3, "queries": 1, "audited": 0, "cost": 0.3, "budget": 7,
-        "remaining": 4, "last_at": None, "keys": [],
-    }  # fmt: skip
-
-    def answer(request: httpx.Request) -> httpx.Response:
-        if request.url.path.endswith("/keys"):
-            return httpx.Response(200, json={"keys": [INFO]})
-        if request.url.path.endswith("/a"):
-            return httpx.Response(200, json=usage)
-        return httpx.Response(200, json={"accounts": [usage]})
-
-    client = admin(answer)
-    assert client.keys()["0123456789ab"].budget == 7
-    assert client.account("a") == client.accounts()["a"]
-    assert client.account("a").cost == pytest.approx(0.3)
-
-
-def test_a_refusal_is_told_at_once_and_a_passing_one_is_tried_again() -> None:
+def test_readings_are_fetched_page_by_page_and_each_once() -> None:
     asked = []
 
     def answer(request: httpx.Request) -> httpx.Response:
-        asked.append(request)
-        if len(asked) == 1:
-            return problem(503, "ledger-unreachable", "gone")
-        return problem(400, "malformed-request", "body: defences: no")
+        asked.append(dict(request.url.params))
+        first = int(request.url.params.get("after", 0)) + 1
+        page = [reading(n) for n in range(first, min(first + 1000, 2301))]
+        return httpx.Response(200, json={"readings": page})
 
-    with pytest.raises(MalformedRequest, match="body: defences: no"):
-        admin(answer, patience_s=10).put_plan("p", {})
-    assert len(asked) == 2
-
-
-@pytest.mark.parametrize(
-    ("answer", "error"),
-    [
-        (lambda request: problem(503, "ledger-unreachable", "gone"), LedgerUnreachable),
-        (lambda request: httpx.Response(200, json={"no": "keys"}), UnknownAnswer),
-        (lambda request: httpx.Response(404, text="<html>"), UnknownAnswer),
-        (lambda request: problem(400, "never-heard-of", "x"), UnknownAnswer),
-    ],
-)
-def test_what_cannot_be_used_is_an_error_of_ours(answer: Answer, error: type[Exception]) -> None:
-    with pytest.raises(error):
-        admin(answer).keys()
+    found = client(answer).readings("alice")
+    assert [int(one.id) for one in found] == list(range(1, 2301))
+    assert [one.get("after") for one in asked] == [None, "1000", "2000"]
 
 
-def test_who_does_not_answer_is_named_and_the_key_is_not() -> None:
+def test_a_server_that_repeats_its_page_does_not_hold_the_client_for_ever() -> None:
+    page = [reading(n) for n in range(1000)]
+    found = client(lambda request: httpx.Response(200, json={"readings": page})).readings("alice")
+    assert len(found) == 2000
+
+
+def test_an_account_that_nothing_watches_has_no_readings() -> None:
+    assert client(lambda request: problem("not-found", 404)).readings("alice") == []
+
+
+def test_a_plan_is_put_under_its_own_name_and_a_key_is_ordered_for_it() -> None:
+    sent = {}
+
     def answer(request: httpx.Request) -> httpx.Response:
+        sent[request.method] = (request.url.path, json.loads(request.content or b"{}"))
+        assert request.headers["authorization"] == "Bearer ek_secret"
+        if request.method == "PUT":
+            facts = {"name": "cell-1", "version": 3, "source": "admin:x", "at": 1.0}
+            return httpx.Response(200, json={**facts, "plan": sent["PUT"][1]})
+        info = {"key_id": "a", "account": "bob", "plan": "cell-1", "scope": "query"}
+        info |= {"budget": 7, "issued_at": 0.0, "state": "valid"}
+        return httpx.Response(201, json={"key": "ek_new", "info": info})
+
+    admin = client(answer)
+    assert admin.put_plan({"name": "cell-1", "label_mode": "soft"}).version == 3
+    assert admin.issue_key("bob", "cell-1", budget=7) == "ek_new"
+    assert sent["PUT"] == ("/v1/admin/plans/cell-1", {"name": "cell-1", "label_mode": "soft"})
+    order = {"account": "bob", "plan": "cell-1", "scope": "query", "budget": 7}
+    assert sent["POST"] == ("/v1/admin/keys", order)
+
+
+def test_refusals_have_their_own_exceptions_and_hold_no_key() -> None:
+    with pytest.raises(WrongScope) as refused:
+        client(lambda request: problem("wrong-scope", 403)).usage("alice")
+    assert "ek_secret" not in str(refused.value)
+    with pytest.raises(UnknownAnswer, match="--url"):
+        client(lambda request: httpx.Response(200, text="<html>")).usage("alice")
+
+    def fail(request: httpx.Request) -> httpx.Response:
         raise httpx.ConnectError("refused")
 
-    client = admin(answer)
-    with pytest.raises(VictimUnreachable, match="http://victim") as error:
-        client.keys()
-    assert KEY not in f"{error.value} {client!r}"
-    with pytest.raises(ExperimentError, match="no address"):
-        Admin("victim:80", KEY)
+    with pytest.raises(VictimUnreachable, match="earshot-victim serve"):
+        client(fail).plan("soft")
+    assert "ek_secret" not in repr(client(fail))

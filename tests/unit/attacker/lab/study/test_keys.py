@@ -6,28 +6,28 @@ from pathlib import Path
 import pytest
 
 from attacker.errors import ExperimentError
-from attacker.lab.admin import Admin
 from attacker.lab.study.file import load_study
 from attacker.lab.study.keys import ACCOUNT_NAME, KEY_NAME, KeyRing, read_account
+from attacker.lab.study.operator import Operator
 from attacker.lab.study.resolve import StudyCell, resolve
-from shared.contract import AccountUsage, IssuedKey, KeyInfo
+from shared.contract import AccountUsage, KeyInfo
 from tests.support.studies import write_study
 
 
-class Operator(Admin):
+class Counting(Operator):
     """Issues keys without a victim, and counts them."""
 
     def __init__(self) -> None:
         self.issued: list[KeyInfo] = []
         self.spent: dict[str, int] = {}
 
-    def issue_key(self, account: str, plan: str, budget: int) -> IssuedKey:
+    def issue_key(self, account: str, plan: str, *, budget: int | None = None) -> str:
         info = KeyInfo(
             key_id=f"id{len(self.issued)}", account=account, plan=plan, scope="query",
             budget=budget, issued_at=0.0, state="valid",
         )  # fmt: skip
         self.issued.append(info)
-        return IssuedKey(key=f"lab_{info.key_id}_secret_crc", info=info)
+        return f"lab_{info.key_id}_secret_crc"
 
     def keys(self) -> dict[str, KeyInfo]:
         return {info.key_id: info for info in self.issued}
@@ -55,7 +55,7 @@ def folder(tmp_path: Path) -> Path:
 def test_a_key_buys_the_budget_of_its_cell_and_is_its_owners_alone(
     cell: StudyCell, folder: Path
 ) -> None:
-    operator = Operator()
+    operator = Counting()
     KeyRing.ask(operator, "").provide(cell, folder)
     (issued,) = operator.issued
     assert (issued.account, issued.plan, issued.budget) == (cell.account(""), cell.plan.name, 20)
@@ -68,7 +68,7 @@ def test_a_key_buys_the_budget_of_its_cell_and_is_its_owners_alone(
 def test_a_cell_keeps_key_and_account_whatever_the_tag_is_later(
     cell: StudyCell, folder: Path
 ) -> None:
-    operator = Operator()
+    operator = Counting()
     KeyRing.ask(operator, "first").provide(cell, folder)
     ring = KeyRing.ask(operator, "second")
     ring.provide(cell, folder)
@@ -80,7 +80,7 @@ def test_a_cell_keeps_key_and_account_whatever_the_tag_is_later(
 def test_a_key_that_a_kill_left_out_is_made_anew_for_the_same_account(
     cell: StudyCell, folder: Path, damage: str | None
 ) -> None:
-    operator = Operator()
+    operator = Counting()
     KeyRing.ask(operator, "t").provide(cell, folder)
     (folder / KEY_NAME).unlink()
     if damage is not None:
@@ -91,7 +91,7 @@ def test_a_key_that_a_kill_left_out_is_made_anew_for_the_same_account(
 
 
 def test_a_revoked_key_is_not_gone_round(cell: StudyCell, folder: Path) -> None:
-    operator = Operator()
+    operator = Counting()
     KeyRing.ask(operator, "").provide(cell, folder)
     operator.issued[0] = operator.issued[0].model_copy(update={"state": "revoked"})
     KeyRing.ask(operator, "").provide(cell, folder)
@@ -99,7 +99,7 @@ def test_a_revoked_key_is_not_gone_round(cell: StudyCell, folder: Path) -> None:
 
 
 def test_an_account_that_bought_elsewhere_is_refused(cell: StudyCell, folder: Path) -> None:
-    operator = Operator()
+    operator = Counting()
     KeyRing.ask(operator, "").check(cell, folder)
     operator.spent[cell.account("")] = 20
     with pytest.raises(ExperimentError, match=r"has bought 20 clips in another folder.*--tag"):

@@ -1,0 +1,134 @@
+"""`earshot-attacker honest`: what honest users lose to each plan."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from attacker.commands.options import DEFAULT_URL, Url, read_key
+from attacker.errors import ExperimentError
+
+if TYPE_CHECKING:
+    from attacker.lab.benign import UserSpec
+    from attacker.lab.benign.loss import HonestRow
+
+Plans = Annotated[list[str], typer.Argument(help="Plans that the victim sells.")]
+Bundle = Annotated[
+    Path, typer.Option(help="Evaluation bundle of the victim: the folder in its checkpoint.")
+]
+AdminKeyFile = Annotated[
+    Path, typer.Option(help="File with a key of scope admin, which issues each user a key.")
+]
+AuditKeyFile = Annotated[
+    Path, typer.Option(help="File with a key of scope audit, which asks the model itself.")
+]
+Users = Annotated[
+    str, typer.Option(help="Kinds of users, with commas between.", show_default="all of them")
+]
+Clips = Annotated[int, typer.Option(min=1, max=1_000_000, help="Clips that each user sends.")]
+Rate = Annotated[
+    float, typer.Option(min=0.01, max=10_000, help="Clips a second of a user; Poisson arrivals.")
+]
+BatchClips = Annotated[int, typer.Option(min=1, max=4096, help="Clips of one request.")]
+Seeds = Annotated[int, typer.Option(min=1, max=1000, help="Users of each kind.")]
+Patience = Annotated[
+    float, typer.Option(min=0.1, help="Seconds after which a user gives one request up.")
+]
+Out = Annotated[Path | None, typer.Option(help="JSON lines file; rows are appended to it.")]
+
+
+def honest(
+    plans: Plans,
+    bundle: Bundle,
+    admin_key_file: AdminKeyFile,
+    audit_key_file: AuditKeyFile,
+    url: Url = DEFAULT_URL,
+    users: Users = "",
+    clips: Clips = 500,
+    rate: Rate = 20.0,
+    batch_clips: BatchClips = 1,
+    seeds: Seeds = 1,
+    patience_s: Patience = 30.0,
+    out: Out = None,
+) -> None:
+    """Send honest traffic under each plan, and print what the users lost.
+
+    Every user has an account of its own. Each clip is asked three times: under the plan, under a
+    plan without defences whose latency is compared, and under the audit key for the model's own
+    answer. The plan `undefended` is put into the victim's ledger for it.
+    """
+    from attacker.lab.admin import AdminClient
+    from attacker.lab.benign.drive import Traffic
+    from attacker.lab.benign.measure import HonestTrial
+    from attacker.lab.bundle import read_bundle
+
+    chosen = choose_users(users)
+    traffic = Traffic(clips, rate, batch_clips, patience_s)
+    audit, tests = read_key("", audit_key_file), read_bundle(bundle)
+    console = Console()
+    rows: list[HonestRow] = []
+    with AdminClient(url, read_key("", admin_key_file)) as admin:
+        trial = HonestTrial(url, admin, audit, tests, traffic)
+        for row in trial.rows(plans, chosen, range(seeds)):
+            rows.append(row)
+            if out is not None:
+                append(out, row)
+            if len(rows) == len(chosen) * seeds:
+                console.print(table(rows))
+                rows = []
+
+
+def choose_users(named: str) -> "Sequence[UserSpec]":
+    """Return the users that ``named`` names with commas between; all of them by default.
+
+    Raises:
+        ExperimentError: there is no such kind.
+    """
+    from attacker.lab.benign import USERS
+
+    kinds = [word.strip().replace("-", "_") for word in named.split(",") if word.strip()]
+    for kind in kinds:
+        if kind not in USERS:
+            raise ExperimentError(
+                f"--users: there is no user {kind!r}. Name one or more of {', '.join(USERS)}."
+            )
+    return [USERS[kind].model_validate({}) for kind in kinds or USERS]
+
+
+def append(path: Path, row: "HonestRow") -> None:
+    """Add ``row`` to a JSON lines file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(row.model_dump(mode="json")) + "\n")
+
+
+def table(rows: "Sequence[HonestRow]") -> Table:
+    """Return the ``rows`` of one plan as people read them, the undefended figures in brackets."""
+    shown = Table(
+        title=rows[0].plan, title_justify="left", box=None, padding=(0, 1, 0, 0), pad_edge=False
+    )
+    shown.add_column("user", overflow="fold")
+    for heading in ("answered", "accuracy, %", "ECE", "L1", "p50, ms", "p99, ms", "alarms"):
+        shown.add_column(heading, justify="right", no_wrap=True)
+    for row in rows:
+        shown.add_row(
+            f"{row.user} {row.seed}",
+            f"{row.answered:,}/{row.clips:,}",
+            _pair(row.accuracy, row.victim_accuracy, 100, 1),
+            _pair(row.ece, row.victim_ece, 1, 2),
+            "-" if row.l1 is None else f"{row.l1:.3f}",
+            _pair(row.p50_ms, row.base_p50_ms, 1, 0),
+            _pair(row.p99_ms, row.base_p99_ms, 1, 0),
+            f"{row.alarms}/{row.windows}",
+        )
+    return shown
+
+
+def _pair(value: float | None, base: float | None, scale: float, decimals: int) -> str:
+    if value is None or base is None:
+        return "-"
+    return f"{value * scale:.{decimals}f} [dim]({base * scale:.{decimals}f})[/]"

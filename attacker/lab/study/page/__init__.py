@@ -1,0 +1,1 @@
+"""The one page that an operator decides from, made of a finished study's tables."""

@@ -1,0 +1,128 @@
+"""Which plan to sell, decided from the figures by rules that were fixed before there were any."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from attacker.lab.study.page.cost import HonestCost
+from attacker.lab.study.page.theft import Level, Offer
+
+Costs = Mapping[tuple[str, str], HonestCost | None]
+"""By plan and label mode."""
+Verdict = Literal["chosen", "not decided"]
+RULES = (
+    "Plans are compared within a label mode: the mode is what customers buy, the plan is how it is "
+    "protected.",
+    "A plan is considered if its honest cost was measured and keeps every limit and, where it "
+    "changes answers, an adaptive attacker was measured: a defence that was only shown to a thief "
+    "who does not answer it is not known to work.",
+    "What counts at a budget is the accuracy of the best attacker. A plan is beaten at a budget if "
+    "another one's whole 95 % interval lies below its own there; one seed has no interval, so it "
+    "neither beats nor is beaten.",
+    "The plan that is left when all that are beaten at some budget have gone is recommended. If "
+    "several are left, or none, or one that beat nothing while others were not measured in full, "
+    "it is not decided. A plan that was not measured at a budget is not beaten there.",
+    "The limits and these rules were fixed before the study, and nothing in them was tuned on it.",
+)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What is to be sold in one label mode."""
+
+    mode: str
+    verdict: Verdict
+    left: tuple[Offer, ...]
+    """Plans that no other has beaten; one of them where the verdict is ``chosen``."""
+    beaten: tuple[tuple[Offer, int, Offer], ...]
+    """Plans with the largest budget at which they are beaten, and by whom."""
+    refused: tuple[tuple[Offer, str], ...]
+    """Plans that were not considered, and why."""
+    leader: Offer | None
+    """The one of ``left`` with the least stolen at the largest budget, on average."""
+    undefended: Offer | None
+    """What the mode leaks without a defence, for comparison."""
+
+    @property
+    def chosen(self) -> Offer | None:
+        """The recommended plan, if it is decided."""
+        return self.leader if self.verdict == "chosen" else None
+
+
+def choices(offers: Sequence[Offer], costs: Costs) -> tuple[Choice, ...]:
+    """Return a choice for every label mode, in the order of ``offers``."""
+    modes = dict.fromkeys(offer.mode for offer in offers)
+    return tuple(_choose(mode, [o for o in offers if o.mode == mode], costs) for mode in modes)
+
+
+def _choose(mode: str, offers: Sequence[Offer], costs: Costs) -> Choice:
+    refused = [(o, why) for o in offers if (why := objection(o, _of(costs, o)))]
+    out = {offer.plan for offer, _ in refused}
+    over = {o.plan for o in offers if o.plan in out and not unmeasured(o, _of(costs, o))}
+    running = [offer for offer in offers if offer.plan not in out]
+    beaten = [(o, *defeat) for o in running if (defeat := _defeat(o, running)) is not None]
+    gone = {offer.plan for offer, _, _ in beaten}
+    left = tuple(offer for offer in running if offer.plan not in gone)
+    return Choice(
+        mode=mode,
+        verdict="chosen" if len(left) == 1 and (beaten or over == out != set()) else "not decided",
+        left=left,
+        beaten=tuple(beaten),
+        refused=tuple(refused),
+        leader=least_stolen(left),
+        undefended=next((offer for offer in offers if not offer.defended), None),
+    )
+
+
+def _of(costs: Costs, offer: Offer) -> HonestCost | None:
+    return costs.get((offer.plan, offer.mode))
+
+
+def objection(offer: Offer, cost: HonestCost | None) -> str:
+    """Return why ``offer`` cannot be recommended; empty if it can."""
+    return unmeasured(offer, cost) or "; ".join([] if cost is None else cost.over())
+
+
+def unmeasured(offer: Offer, cost: HonestCost | None) -> str:
+    """Return what would have to be measured before ``offer`` is judged; empty if nothing."""
+    if not offer.levels:
+        return "no surrogate was trained against it"
+    if cost is None:
+        return "what it costs honest users was not measured"
+    if offer.defended and not offer.adaptive:
+        return "no adaptive attacker was measured against it at every budget"
+    return ""
+
+
+def apart(less: Level, more: Level) -> bool:
+    """Return whether the whole interval of ``less`` lies below that of ``more``."""
+    if less.accuracy.high is None or more.accuracy.low is None:
+        return False
+    return less.accuracy.high < more.accuracy.low
+
+
+def _defeat(offer: Offer, rivals: Sequence[Offer]) -> tuple[int, Offer] | None:
+    """Return the largest budget at which ``offer`` is beaten, and who beats it by most there."""
+    for budget in reversed(offer.budgets):
+        own = offer.best(budget)
+        found = [
+            (best.accuracy.mean, rival)
+            for rival in rivals
+            if own is not None and (best := rival.best(budget)) is not None and apart(best, own)
+        ]
+        if found:
+            return budget, min(found, key=lambda item: item[0])[1]
+    return None
+
+
+def least_stolen(offers: Sequence[Offer]) -> Offer | None:
+    """Return the offer that loses least at the largest budget that all have, on average."""
+    common = set.intersection(*(set(offer.budgets) for offer in offers)) if offers else set()
+    if not common:
+        return None
+
+    def stolen(offer: Offer) -> float:
+        level = offer.best(max(common))
+        return 1.0 if level is None else level.accuracy.mean
+
+    return min(offers, key=stolen)

@@ -1,0 +1,122 @@
+"""What each plan costs those who are honest, the limits of that, and the front of both."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from attacker.lab.proportion import Proportion, proportion
+from attacker.lab.spread import Spread, spread
+from attacker.lab.study.page.theft import Offer
+from attacker.lab.study.read import HonestRow
+from shared.config import Frozen
+
+Measure = Literal["lost", "l1", "ece"]
+
+
+class Limits(Frozen):
+    """The most that a plan may cost honest users; fixed before any study was run."""
+
+    lost: float = 0.01
+    """Accuracy, as a share of clips that were answered."""
+    refused: float = 0.01
+    """Share of their clips that is refused."""
+    false_alarms: float = 0.001
+    """Share of their windows that raise an alarm."""
+    added_p50_ms: float = 5.0
+    """Milliseconds on top of the undefended median."""
+
+
+LIMITS = Limits()
+
+
+@dataclass(frozen=True)
+class HonestCost:
+    """What a plan costs: the worst user profile, for none of them is to pay for the others."""
+
+    lost: Spread | None
+    """Accuracy lost against the undefended answers, over seeds: the profile that loses most."""
+    ece: Spread | None
+    """Expected calibration error on top of the undefended one, likewise."""
+    l1: Spread | None
+    """Mean distance of an answer to the undefended one, 0 to 2, likewise."""
+    added_p50_ms: float | None
+    refused: float
+    alarms: Proportion | None
+    """Alarms among the windows of all users; None where nothing watched."""
+
+    def over(self, limits: Limits = LIMITS) -> list[str]:
+        """Return the limits that are not kept, in words; none if all are."""
+        found = []
+        if self.lost is not None and self.lost.mean > limits.lost:
+            found.append(
+                f"honest users lose {100 * self.lost.mean:.1f} points of accuracy "
+                f"(limit {100 * limits.lost:.1f})"
+            )
+        if self.refused > limits.refused:
+            found.append(
+                f"{100 * self.refused:.1f} % of their clips are refused "
+                f"(limit {100 * limits.refused:.1f} %)"
+            )
+        if self.alarms is not None and self.alarms.low > limits.false_alarms:
+            found.append(
+                f"{100 * self.alarms.share:.2f} % of their windows raise an alarm "
+                f"(limit {100 * limits.false_alarms:.1f} %)"
+            )
+        if self.added_p50_ms is not None and self.added_p50_ms > limits.added_p50_ms:
+            found.append(
+                f"answers take {self.added_p50_ms:.1f} ms longer (limit {limits.added_p50_ms:.0f})"
+            )
+        return found
+
+    def measure(self, name: Measure) -> Spread | None:
+        """Return one of the three figures of a plan's cost."""
+        found: Spread | None = getattr(self, name)
+        return found
+
+
+def honest_cost(offer: Offer, rows: Iterable[HonestRow] | None) -> HonestCost | None:
+    """Return what ``offer`` costs, or None where that was not measured."""
+    names = {offer.sold_as, offer.plan}
+    own = [row for row in rows or () if row.plan in names]
+    if not own:
+        return None
+    users = [
+        [row for row in own if row.user == user] for user in dict.fromkeys(r.user for r in own)
+    ]
+    return HonestCost(
+        lost=_worst(users, lambda row: _less(row.victim_accuracy, row.accuracy)),
+        ece=_worst(users, lambda row: _less(row.ece, row.victim_ece)),
+        l1=_worst(users, lambda row: row.l1),
+        added_p50_ms=_added_p50(users),
+        refused=max(_refused(user) for user in users),
+        alarms=proportion(sum(row.alarms for row in own), sum(row.windows for row in own)),
+    )
+
+
+def front(points: Sequence[tuple[float, float]]) -> list[bool]:
+    """Return of each (cost, theft) whether no other is as small in both and smaller in one."""
+    return [
+        not any(other[0] <= own[0] and other[1] <= own[1] and other != own for other in points)
+        for own in points
+    ]
+
+
+def _worst(
+    users: Sequence[Sequence[HonestRow]], value: Callable[[HonestRow], float | None]
+) -> Spread | None:
+    found = [spread([v for row in rows if (v := value(row)) is not None]) for rows in users]
+    return max((one for one in found if one is not None), key=lambda s: s.mean, default=None)
+
+
+def _added_p50(users: Sequence[Sequence[HonestRow]]) -> float | None:
+    worst = _worst(users, lambda row: _less(row.p50_ms, row.base_p50_ms))
+    return None if worst is None else worst.mean
+
+
+def _refused(rows: Sequence[HonestRow]) -> float:
+    clips = sum(row.clips for row in rows)
+    return sum(row.refused for row in rows) / clips if clips else 0.0
+
+
+def _less(value: float | None, taken: float | None) -> float | None:
+    return None if value is None or taken is None else value - taken

@@ -1,0 +1,139 @@
+"""The page's sentences: what to sell, what is not decided, and why."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from attacker.lab.report.words import NBSP, count, percent
+from attacker.lab.study.page.blocks import Tone, names, told
+from attacker.lab.study.page.choice import Choice, Costs, least_stolen
+from attacker.lab.study.page.cost import HonestCost
+from attacker.lab.study.page.theft import Offer, Reach
+
+_SEEDS = 3
+"""With fewer, an interval is so wide that it decides next to nothing."""
+
+
+@dataclass(frozen=True)
+class Advice:
+    """What the page says of one label mode."""
+
+    title: str
+    verdict: str
+    tone: Tone
+    lines: tuple[str, ...]
+
+
+def headline(choices: Sequence[Choice]) -> str:
+    """Say in one sentence what to sell in every label mode."""
+    chosen = [one for one in choices if one.chosen is not None]
+    undecided = [one.mode for one in choices if one.chosen is None]
+    parts = [f"sell {one.mode} answers under {one.chosen.label}" for one in chosen if one.chosen]
+    if undecided and not chosen:
+        return f"Not decided: no plan is shown to be the best for {names(undecided)} answers."
+    if undecided:
+        parts.append(f"for {names(undecided)} answers it is not decided")
+    text = "; ".join(parts)
+    return f"{text[0].upper()}{text[1:]}."
+
+
+def advice(choice: Choice, costs: Costs) -> Advice:
+    """Say what to do in one label mode, and on which figures that rests."""
+    lines = _chosen(choice, costs) if choice.chosen is not None else _undecided(choice)
+    lines += [f"{offer.label} was not considered: {why}." for offer, why in choice.refused]
+    return Advice(
+        title=f"{choice.mode} answers",
+        verdict=choice.verdict if choice.chosen is None else f"sell {choice.chosen.label}",
+        tone="not-decided" if choice.chosen is None else "holds",
+        lines=tuple(lines),
+    )
+
+
+def _chosen(choice: Choice, costs: Costs) -> list[str]:
+    offer = choice.chosen
+    assert offer is not None  # noqa: S101 - who calls has looked
+    lines = [_stolen(offer, against=choice.undefended)]
+    if (cost := costs.get((offer.plan, offer.mode))) is not None:
+        lines.append(f"What honest users pay for it: {cost_words(cost)}.")
+    lines += _beaten(choice)
+    if not choice.beaten:
+        lines.append(
+            "Nothing was compared with it: every other plan costs honest users more than the "
+            "limits allow."
+        )
+    if not offer.defended:
+        lines.append("It is the plan without a defence: what was tried does not pay for itself.")
+    return lines
+
+
+def _undecided(choice: Choice) -> list[str]:
+    if not choice.left and not choice.beaten:
+        leader = least_stolen([offer for offer, _ in choice.refused if offer.levels])
+        hint = "" if leader is None else f" On averages alone, {_stolen(leader)}"
+        return [f"No plan can be recommended, for none could be considered.{hint}"]
+    if not choice.left:
+        opening = "Another plan is best at each budget, so none is best at all of them."
+        return [opening, *_beaten(choice)]
+    if len(choice.left) == 1:
+        lone = choice.left[0].label
+        return [f"Only {lone} could be considered, so there is nothing to compare it with."]
+    lines = [
+        f"Nothing tells {names([offer.label for offer in choice.left])} apart: at every budget "
+        "that they share, the 95 % intervals of what the best attacker gets overlap."
+    ]
+    if choice.leader is not None:
+        lines.append(f"On averages alone, which decide nothing: {_stolen(choice.leader)}")
+    if any(level.accuracy.n < _SEEDS for offer in choice.left for level in offer.levels):
+        lines.append(
+            "Some figures have fewer than three seeds, and intervals are wide for want of them: "
+            "run these plans with more seeds to decide."
+        )
+    return lines + _beaten(choice)
+
+
+def _beaten(choice: Choice) -> list[str]:
+    groups: dict[tuple[int, str], list[str]] = {}
+    for loser, budget, winner in choice.beaten:
+        groups.setdefault((budget, winner.label), []).append(loser.label)
+    return [
+        f"At {count(budget, 'clip')} {winner} loses less than {names(losers)}: its whole interval "
+        "lies below."
+        for (budget, winner), losers in groups.items()
+    ]
+
+
+def _stolen(offer: Offer, against: Offer | None = None) -> str:
+    budget = offer.budgets[-1]
+    best = offer.best(budget)
+    assert best is not None  # noqa: S101 - the budget is one of its own
+    kind = "adaptive" if best.adaptive else "naive"
+    text = (
+        f"{offer.label}: for {count(budget, 'clip')} the best attacker ({best.attacker}, {kind}) "
+        f"reaches {told(best.accuracy)} accuracy"
+    )
+    bare = None if against is None or against.plan == offer.plan else against.best(budget)
+    if bare is not None and against is not None:
+        text += f", and {told(bare.accuracy)} under {against.label}"
+    return f"{text}."
+
+
+def cost_words(cost: HonestCost) -> str:
+    """Return what honest users pay, in words."""
+    parts = []
+    if cost.lost is not None:
+        parts.append(f"{100 * cost.lost.mean:.1f} points of accuracy")
+    if cost.l1 is not None:
+        parts.append(f"answers moved by {cost.l1.mean:.3f} (L1)")
+    if cost.ece is not None:
+        parts.append(f"{cost.ece.mean:+.3f} calibration error")
+    if cost.added_p50_ms is not None:
+        parts.append(f"{cost.added_p50_ms:+.1f} ms")
+    parts.append(f"{percent(cost.refused)} of clips refused")
+    return ", ".join(parts)
+
+
+def reach_words(reach: Reach | None, *, money: bool) -> str:
+    """Return the queries, or the money, to reach a share of the victim."""
+    if reach is None:
+        return "–"
+    sign = {"at": "", "by": "≤ ", "beyond": "> "}[reach.kind].replace(" ", NBSP)
+    return f"{sign}{reach.money:,.2f}" if money else f"{sign}{reach.queries:,.0f}"

@@ -1,0 +1,210 @@
+"""Reads what a study left in its folder: the three tables, and the manifest of how they were made.
+
+Only what the page shows is read, so that a table may have further columns.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import field_validator
+
+from attacker.errors import ExperimentError
+from shared.config import ConfigError, Frozen, validate
+
+CELLS_FILE, HONEST_FILE, DETECTIONS_FILE = "cells.parquet", "honest.parquet", "detections.parquet"
+MANIFEST_FILE = "study.json"
+
+
+class _Row(Frozen):
+    """A row of a table; a float that is NaN counts as null."""
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_nan(cls, value: Any) -> Any:
+        return None if isinstance(value, float) and math.isnan(value) else value
+
+
+class CellRow(_Row):
+    """What one attacker stole from one plan, at one budget, with one seed."""
+
+    plan: str
+    chain: str
+    """JSON: the plan's defences."""
+    label_mode: str
+    budget: int
+    attacker: str
+    adaptive: bool
+    seed: int
+    bought: int
+    """Clips that were answered."""
+    price_per_clip: float
+    spent_money: float
+    accuracy: float | None
+    """None where no surrogate was trained."""
+    fidelity: float | None
+    victim_accuracy: float
+    chance: float
+
+    def kinds(self) -> tuple[str, ...]:
+        """Return the kinds of the plan's defences, in order."""
+        try:
+            return tuple(str(one["kind"]) for one in json.loads(self.chain))
+        except (ValueError, TypeError, KeyError) as error:
+            raise ExperimentError(
+                f"plan {self.plan}: its chain is no list of defences: {self.chain[:80]!r}. Write "
+                f"{CELLS_FILE} again by running the study."
+            ) from error
+
+
+class HonestRow(_Row):
+    """What one honest user lost under one plan, with one seed."""
+
+    plan: str
+    """The plan's id, or the name that it is sold under in one label mode."""
+    user: str
+    seed: int
+    clips: int
+    answered: int
+    refused: int
+    accuracy: float | None
+    victim_accuracy: float | None
+    ece: float | None
+    victim_ece: float | None
+    l1: float | None
+    p50_ms: float | None
+    base_p50_ms: float | None
+    windows: int
+    alarms: int
+
+
+class DetectionRow(_Row):
+    """What one detector said of one attacker, with one seed."""
+
+    detector: str
+    attacker: str
+    seed: int
+    queries: int
+    windows: int
+    alarms: int
+    false_alarm_target: float
+    first_alarm_query: int | None
+    stolen_at_alarm: float | None
+    accuracy: float | None
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """How a study was made; everything may be unknown."""
+
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+    def text(self, *names: str) -> str | None:
+        """Return the value below these names as text; None where it is not there."""
+        value: Any = self.data
+        for name in names:
+            value = value.get(name) if isinstance(value, Mapping) else None
+        return None if value is None or isinstance(value, Mapping | list) else str(value)
+
+    @property
+    def sold_as(self) -> dict[tuple[str, str], str]:
+        """By plan and label mode, the name that it is sold under."""
+        return {(c["plan"], c["label_mode"]): c["sold_as"] for c in self._items("cells")}
+
+    def document(self, plan: str, mode: str) -> dict[str, Any] | None:
+        """Return the victim's plan as it was sold; None where it is not known."""
+        found = (self.data.get("plans") or {}).get(self.sold_as.get((plan, mode), ""))
+        return dict(found) if isinstance(found, Mapping) else None
+
+    def labels(self, kind: str) -> dict[str, str]:
+        """Return by id what the study calls its ``plans`` or ``attackers``."""
+        items = (self.data.get("study") or {}).get(kind) or ()
+        return {one["id"]: one.get("label") or one["id"] for one in items}
+
+    def _items(self, name: str) -> list[dict[str, Any]]:
+        return [one for one in self.data.get(name) or () if {"plan", "sold_as"} <= set(one)]
+
+
+@dataclass(frozen=True)
+class StudyTables:
+    """Everything that the page is made of."""
+
+    folder: Path
+    cells: tuple[CellRow, ...]
+    honest: tuple[HonestRow, ...] | None
+    """None where honest traffic was not measured."""
+    detections: tuple[DetectionRow, ...] | None
+    """None where detectors were not measured."""
+    manifest: Manifest
+
+
+RowT = TypeVar("RowT", bound=_Row)
+
+
+def is_study(folder: Path) -> bool:
+    """Return whether ``folder`` holds the cells of a study."""
+    return (folder / CELLS_FILE).is_file()
+
+
+def read_study(folder: Path) -> StudyTables:
+    """Return the tables of the study in ``folder``.
+
+    Raises:
+        ExperimentError: it holds no cells, or a table cannot be read.
+    """
+    if not is_study(folder):
+        raise ExperimentError(
+            f"{folder}: there is no {CELLS_FILE} here. Name the folder of a study, which "
+            "`earshot-attacker study` prints when it ends."
+        )
+    cells = _read(folder / CELLS_FILE, CellRow)
+    if not cells:
+        raise ExperimentError(f"{folder}: no cell has finished. Run the study first.")
+    return StudyTables(
+        folder=folder,
+        cells=cells,
+        honest=_read_if_there(folder / HONEST_FILE, HonestRow),
+        detections=_read_if_there(folder / DETECTIONS_FILE, DetectionRow),
+        manifest=Manifest(_read_manifest(folder / MANIFEST_FILE)),
+    )
+
+
+def _read_if_there(path: Path, model: type[RowT]) -> tuple[RowT, ...] | None:
+    """Return the rows, or None where the file is missing or holds none: nothing was measured."""
+    return (_read(path, model) or None) if path.is_file() else None
+
+
+def _read(path: Path, model: type[RowT]) -> tuple[RowT, ...]:
+    columns = list(model.model_fields)
+    try:
+        missing = sorted(set(columns) - set(pq.read_schema(path).names))
+        if missing:
+            raise ExperimentError(
+                f"{path}: it has no column {', '.join(missing)}. Run the study with this release; "
+                "finished cells are kept."
+            )
+        rows = pq.read_table(path, columns=columns).to_pylist()
+    except (OSError, pa.ArrowException) as error:
+        raise ExperimentError(
+            f"{path}: cannot be read ({type(error).__name__}). Run the study again; finished cells "
+            "are kept."
+        ) from error
+    try:
+        return tuple(validate(row, model, origin=f"{path}, row {n}") for n, row in enumerate(rows))
+    except ConfigError as error:
+        raise ExperimentError(f"{error}. Run the study again.") from error
+
+
+def _read_manifest(path: Path) -> Mapping[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ExperimentError(f"{path}: not JSON. Run the study again to write it.") from error
+    return data if isinstance(data, dict) else {}

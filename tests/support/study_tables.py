@@ -1,0 +1,112 @@
+"""Synthetic tables of a study, whose right conclusions are known."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+Rows = list[dict[str, Any]]
+VICTIM, CHANCE = 0.9, 0.05
+CHECKPOINT = "c" * 64
+
+
+def cells(
+    plan: str,
+    stolen: Mapping[int, float],
+    *,
+    kinds: Sequence[str] = (),
+    attacker: str = "naive",
+    adaptive: bool = False,
+    mode: str = "soft",
+    jitter: float = 0.01,
+    seeds: int = 3,
+    price: float = 0.001,
+) -> Rows:
+    """Cells of one plan and attacker: by budget the mean accuracy, seeds ``jitter`` around it."""
+    shifts = [jitter * (seed - (seeds - 1) / 2) for seed in range(seeds)]
+    return [
+        {
+            "study": "tiny", "cell": f"{plan}-{mode}-b{budget}-{attacker}-s{seed}",
+            "plan": plan, "label_mode": mode, "attacker": attacker, "adaptive": adaptive,
+            "chain": json.dumps([{"kind": kind} for kind in kinds]), "budget": budget,
+            "seed": seed, "bought": budget, "price_per_clip": price,
+            "spent_money": budget * price, "accuracy": mean + shift,
+            "fidelity": mean + shift + 0.02, "victim_accuracy": VICTIM, "chance": CHANCE,
+        }
+        for budget, mean in stolen.items()
+        for seed, shift in enumerate(shifts)
+    ]  # fmt: skip
+
+
+def both(plan: str, naive: Mapping[int, float], adaptive: Mapping[int, float], **more: Any) -> Rows:
+    """Cells of a defended plan under the naive and the adaptive attacker."""
+    more.setdefault("kinds", (plan,))
+    known = cells(plan, adaptive, attacker="adaptive", adaptive=True, **more)
+    return cells(plan, naive, **more) + known
+
+
+def honest(plan: str, user: str = "single_speaker", seeds: int = 2, **change: Any) -> Rows:
+    """Rows of one honest user: nothing is lost unless ``change`` says so."""
+    row = {
+        "study": "tiny", "plan": plan, "user": user, "clips": 200, "answered": 200, "refused": 0,
+        "accuracy": VICTIM, "victim_accuracy": VICTIM, "ece": 0.03, "victim_ece": 0.03, "l1": 0.0,
+        "p50_ms": 4.0, "p99_ms": 9.0, "base_p50_ms": 4.0, "windows": 0, "alarms": 0,
+    }  # fmt: skip
+    return [{**row, "seed": seed, **change} for seed in range(seeds)]
+
+
+def detection(detector: str, attacker: str, seed: int = 0, **change: Any) -> dict[str, Any]:
+    """One detector's row of one attacker, caught at the 150th clip."""
+    row = {
+        "study": "tiny", "detector": detector, "attacker": attacker, "seed": seed, "queries": 2000,
+        "windows": 40, "alarms": 30, "threshold": 0.7, "false_alarm_target": 0.001,
+        "first_alarm_query": 150, "stolen_at_alarm": 0.11, "accuracy": 0.6,
+    }  # fmt: skip
+    return {**row, **change}
+
+
+def manifest(documents: Mapping[tuple[str, str], Mapping[str, Any]], **change: Any) -> Any:
+    """The manifest of a study whose plans, by id and label mode, are these documents."""
+    sold = {place: f"study-{'-'.join(place)}-12345678" for place in documents}
+    return {
+        "study": {"name": "tiny", "title": "A tiny study", "plans": [], "attackers": []},
+        "profile": "desk",
+        "victim": {"name": "speakers-8", "checkpoint": CHECKPOINT},
+        "plans": {sold[place]: dict(document) for place, document in documents.items()},
+        "cells": [
+            {"plan": plan, "label_mode": mode, "sold_as": sold[plan, mode]}
+            for plan, mode in documents
+        ],
+        "command": "earshot-attacker study tiny.yaml --bundle bundle",
+        "commit": "a" * 40,
+        "lock_sha256": "b" * 64,
+        "written_at": "2026-11-26T10:00:00+0000",
+        **change,
+    }
+
+
+def write(folder: Path, rows: Iterable[Mapping[str, Any]], name: str = "cells") -> Path:
+    """Write ``rows`` as the table ``name`` of the study in ``folder``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.Table.from_pylist([dict(row) for row in rows]), folder / f"{name}.parquet")
+    return folder
+
+
+def write_all(
+    folder: Path,
+    rows: Rows,
+    honest_rows: Rows = (),  # type: ignore[assignment]
+    detections: Rows = (),  # type: ignore[assignment]
+    facts: Any = None,
+) -> Path:
+    """Write a study's folder; a table without rows is not there."""
+    write(folder, rows)
+    for name, found in (("honest", honest_rows), ("detections", detections)):
+        if found:
+            write(folder, found, name)
+    if facts is not None:
+        (folder / "study.json").write_text(json.dumps(facts))
+    return folder

@@ -1,0 +1,214 @@
+"""Fits detectors to a victim by its validation clips: one half the reference, one the thresholds.
+
+The halves share no recording. Every window that a threshold is fitted to belongs to a simulated
+user of one of four profiles; see ``honest``.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from shared import checkpoint
+from shared.seeding import derive, numpy_stream
+from victim_service.detectors.base import DetectorSpec, Reference, Seen
+from victim_service.detectors.fitted import Fit, Fitted, ProfileScores, Thresholds, settings_of
+from victim_service.detectors.honest import PROFILES, Network, Pool, make_pool
+from victim_service.detectors.running import scores
+from victim_service.errors import StartError
+from victim_service.train import Data, VictimRecipe, identity_of
+
+TARGET = 0.001
+MARGIN = 0.1
+"""Of the distance from the median to the highest honest score."""
+USER_WINDOWS = 20
+MOST_REFERENCE, MOST_RECORDINGS = 2000, 600
+"""Clips; more would make the start and the fit slow without making windows more alike."""
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Halves:
+    """Recordings of the reference and of the thresholds, as indices into the store."""
+
+    reference: npt.NDArray[np.int64]
+    thresholds: npt.NDArray[np.int64]
+
+
+def halve(data: Data, part: Sequence[int], seed: int) -> Halves:
+    """Return two halves of ``part``, each with the same share of every speaker's clips.
+
+    Raises:
+        StartError: no speaker has two clips there.
+    """
+    rng = numpy_stream(seed, "halves")
+    first: list[int] = []
+    second: list[int] = []
+    indices = rng.permutation(np.asarray(part, dtype=np.int64))
+    for label in np.unique(data.labels[indices]):
+        mine = indices[data.labels[indices] == label]
+        first += mine[: (len(mine) + 1) // 2].tolist()
+        second += mine[(len(mine) + 1) // 2 :].tolist()
+    if not second:
+        raise StartError(
+            "no speaker has two validation clips, so thresholds would be fitted to the reference "
+            "itself. Use a corpus with more clips for each speaker."
+        )
+    return Halves(_some(first, MOST_REFERENCE, rng), _whole(second, data, MOST_RECORDINGS, rng))
+
+
+def network_of(folder: Path, recipe: VictimRecipe, data: Data) -> tuple[Network, str]:
+    """Return the checkpoint's network and its id.
+
+    Raises:
+        CheckpointError: the folder is no whole checkpoint.
+        StartError: the checkpoint is not what ``recipe`` makes of this corpus.
+    """
+    import torch
+
+    tensors, card = checkpoint.load(folder)
+    if card.get("identity") != identity_of(recipe, data):
+        raise StartError(
+            f"{folder}: this checkpoint was not trained by recipe {recipe.name!r} on this "
+            "audio, so its validation clips are not known. Name the recipe and corpus that it was "
+            "trained by."
+        )
+    network = recipe.network.build(len(data.names))
+    network.load_state_dict(tensors)
+    network.eval().requires_grad_(False)
+
+    def run(clips: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float32], ...]:
+        with torch.inference_mode():
+            embeddings = network.embed(torch.from_numpy(clips))
+            return embeddings.numpy(), network.head(embeddings).softmax(dim=1).numpy()
+
+    return run, str(card[checkpoint.TENSORS_HASH])
+
+
+def reference_of(
+    data: Data, recipe: VictimRecipe, indices: npt.NDArray[np.int64], network: Network
+) -> Reference:
+    """Return the reference of the clips at ``indices``, which does not hold the clips."""
+    found = []
+    for start in range(0, len(indices), 64):
+        clips = data.store.fixed_crops(indices[start : start + 64], recipe.clip_samples)
+        found.append(network(clips))
+    embeddings, probabilities = (np.concatenate(part) for part in zip(*found, strict=True))
+    seen = Seen(embeddings, probabilities, np.zeros((len(indices), 0), np.float32))
+    return Reference(seen, data.labels[indices], recipe.sample_rate_hz)
+
+
+def pool_of(
+    data: Data,
+    recipe: VictimRecipe,
+    indices: npt.NDArray[np.int64],
+    network: Network,
+    progress: Progress | None = None,
+) -> Pool:
+    """Return the pool of the clips at ``indices``, from which honest streams are drawn."""
+    clips = data.store.fixed_crops(indices, recipe.clip_samples)
+    told = None if progress is None else (lambda done, total: progress("clips", done, total))
+    seed = derive(recipe.seed, "pool")
+    return make_pool(clips, data.labels[indices], recipe.sample_rate_hz, network, seed, told)
+
+
+def honest_scores(
+    pool: Pool,
+    detectors: Mapping[str, Any],
+    windows: int,
+    seed: int,
+    progress: Progress | None = None,
+) -> dict[str, dict[str, list[float]]]:
+    """Return the scores of at least ``windows`` windows by kind and profile of user.
+
+    ``windows`` are shared out over the profiles; every user fills ``USER_WINDOWS`` windows.
+    """
+    users = -(-windows // (USER_WINDOWS * len(PROFILES)))
+    found = {kind: {profile: list[float]() for profile in PROFILES} for kind in detectors}
+    longest = USER_WINDOWS * max(detector.window for detector in detectors.values())
+    for number in range(users):
+        for profile in PROFILES:
+            stream = pool.stream(profile, longest, seed, number)
+            for kind, detector in detectors.items():
+                part = stream.part(0, USER_WINDOWS * detector.window)
+                found[kind][profile] += scores(detector, part)
+        if progress is not None:
+            progress("users", number + 1, users)
+    return found
+
+
+def fit_detectors(
+    folder: Path,
+    recipe: VictimRecipe,
+    data: Data,
+    specs: Sequence[DetectorSpec],
+    *,
+    windows: int = 4000,
+    progress: Progress | None = None,
+) -> Fitted:
+    """Return ``specs`` fitted to the victim in ``folder``, which ``recipe`` made of ``data``.
+
+    Raises:
+        CheckpointError, StartError: see :func:`network_of` and :func:`halve`.
+    """
+    network, checkpoint_id = network_of(folder, recipe, data)
+    seed = derive(recipe.seed, "detectors")
+    halves = halve(data, data.split.validation, seed)
+    reference = reference_of(data, recipe, halves.reference, network)
+    pool = pool_of(data, recipe, halves.thresholds, network, progress)
+    detectors = {spec.kind: spec.build(reference) for spec in specs}
+    found = honest_scores(pool, detectors, windows, seed, progress)
+    fits = {spec.kind: fit_of(spec, found[spec.kind]) for spec in specs}
+    document = Thresholds(
+        checkpoint=checkpoint_id,
+        sample_rate_hz=recipe.sample_rate_hz,
+        target=TARGET,
+        seed=seed,
+        fits=fits,
+    )
+    return Fitted(reference, document)
+
+
+def fit_of(spec: DetectorSpec, by_profile: Mapping[str, Sequence[float]]) -> Fit:
+    """Return the threshold of ``spec`` over honest scores: a margin above the highest of them."""
+    every = summary([score for part in by_profile.values() for score in part])
+    margin = MARGIN * (every.highest - every.median)
+    return Fit(
+        settings=settings_of(spec),
+        threshold=every.highest + margin,
+        margin=margin,
+        profiles={profile: summary(part) for profile, part in by_profile.items()},
+        **every.model_dump(),
+    )
+
+
+def summary(found: Sequence[float]) -> ProfileScores:
+    """Return the figures of some scores."""
+    median, q999, highest = np.quantile(np.asarray(found), [0.5, 1 - TARGET, 1.0]).tolist()
+    return ProfileScores(windows=len(found), median=median, q999=q999, highest=highest)
+
+
+def _some(indices: list[int], most: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
+    return np.sort(rng.permutation(np.asarray(indices, dtype=np.int64))[:most])
+
+
+def _whole(
+    indices: list[int], data: Data, most: int, rng: np.random.Generator
+) -> npt.NDArray[np.int64]:
+    """Return at most ``most`` clips, all those of as many speakers as that makes.
+
+    A stream of one speaker needs all of that speaker's clips.
+    """
+    every = np.asarray(indices, dtype=np.int64)
+    labels = data.labels[every]
+    kept: list[int] = []
+    for label in rng.permutation(np.unique(labels)):
+        mine = every[labels == label]
+        if kept and len(kept) + len(mine) > most:
+            break
+        kept += mine.tolist()
+    return np.sort(np.asarray(kept, dtype=np.int64))
