@@ -17,7 +17,8 @@ from victim_service.detectors import Seen
 from victim_service.errors import ClientGone, Refusal
 from victim_service.labels import Released, release
 from victim_service.ladder import Terms, terms_of
-from victim_service.ledger.base import Grant, KeyRecord, Policy, Query, Standing
+from victim_service.ledger.base import Grant, Policy, Query, Standing
+from victim_service.ledger.records import KeyRecord
 from victim_service.observing import watches
 from victim_service.parts import Parts
 from victim_service.plan_book import Sold

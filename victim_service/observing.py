@@ -23,7 +23,8 @@ from victim_service.account_state import AccountState
 from victim_service.detectors import Detector, DetectorSpec, Seen
 from victim_service.errors import Refusal, StartError
 from victim_service.ladder import Ladder, terms_of
-from victim_service.ledger.base import Ledger, Note, Query
+from victim_service.ledger.base import Ledger, Query
+from victim_service.ledger.records import Note
 from victim_service.metrics import Metrics
 from victim_service.plans import Plan
 from victim_service.remembered import NAME_BYTES, RING, Remembered

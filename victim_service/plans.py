@@ -17,13 +17,13 @@ from victim_service.leakage import LeakagePrice, Measure
 from victim_service.ledger.base import (
     GLOBAL_SUBJECT,
     Budget,
-    KeyRecord,
     Policy,
     Rate,
     account_subject,
     daily,
     key_subject,
 )
+from victim_service.ledger.records import KeyRecord
 from victim_service.prices import PriceTier, check_tiers, money
 from victim_service.speaker_cap import SpeakerCap
 

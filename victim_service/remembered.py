@@ -16,7 +16,7 @@ from safetensors.numpy import save as dump_arrays
 
 from victim_service.account_state import AccountState
 from victim_service.detectors import Memory
-from victim_service.ledger.base import Watched
+from victim_service.ledger.records import Watched
 
 RING = 64
 """Latest queries whose names are kept."""

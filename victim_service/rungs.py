@@ -9,7 +9,8 @@ from typing import Any
 from shared.contract import AccountLadder, DetectorReading, LadderStep
 from victim_service.account_state import AccountState
 from victim_service.errors import Refusal, StartError
-from victim_service.ledger.base import Ledger, Note
+from victim_service.ledger.base import Ledger
+from victim_service.ledger.records import Note
 from victim_service.observing import Step
 from victim_service.plans import Plan
 from victim_service.remembered import Remembered

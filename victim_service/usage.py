@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from shared.config import ConfigError
 from shared.contract import AccountUsage, KeyInfo, KeyUsage
 from victim_service.account_state import AccountState
-from victim_service.ledger.base import AccountSpend, KeyRecord, PlanRecord
+from victim_service.ledger.records import AccountSpend, KeyRecord, PlanRecord
 from victim_service.plans import Plan, read_plan
 from victim_service.watch import Watch
 

@@ -31,13 +31,12 @@ from victim_service.ledger.base import (
     GLOBAL_SUBJECT,
     Budget,
     Grant,
-    KeyRecord,
-    PlanRecord,
     Query,
     Rate,
     account_subject,
     key_subject,
 )
+from victim_service.ledger.records import KeyRecord, PlanRecord
 
 STEPS = 10_000 if TORTURE else 300
 STEPS_A_RUN = 60

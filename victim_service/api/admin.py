@@ -28,7 +28,7 @@ from victim_service.api.documents import (
 )
 from victim_service.api.problems import described
 from victim_service.errors import Refusal, StartError
-from victim_service.ledger.base import PlanRecord
+from victim_service.ledger.records import PlanRecord
 from victim_service.parts import Parts
 from victim_service.plan_book import admin_source
 from victim_service.plans import Plan

@@ -16,7 +16,8 @@ from shared.contract import (
 from victim_service.classify import Caller
 from victim_service.errors import ClientGone, Refusal
 from victim_service.held_bytes import Hold
-from victim_service.ledger.base import DAY_S, KeyRecord, Standing
+from victim_service.ledger.base import DAY_S, Standing
+from victim_service.ledger.records import KeyRecord
 from victim_service.parts import Parts
 from victim_service.plan_book import SOLD_AUDIT
 from victim_service.plans import Plan

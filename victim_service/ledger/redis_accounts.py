@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from victim_service.ledger import redis_scripts as scripts
-from victim_service.ledger.base import KEPT_READINGS, Note, NoteKind, Watched
+from victim_service.ledger.base import KEPT_READINGS
+from victim_service.ledger.records import Note, NoteKind, Watched
 from victim_service.ledger.redis_link import Word
 from victim_service.ledger.redis_registry import RedisRegistry
 from victim_service.ledger.redis_scripts import PREFIX

@@ -9,7 +9,8 @@ from typing import Any
 
 from victim_service.ledger import reconcile
 from victim_service.ledger import redis_scripts as scripts
-from victim_service.ledger.base import (
+from victim_service.ledger.patience import unreachable
+from victim_service.ledger.records import (
     AccountSpend,
     Entry,
     KeyRecord,
@@ -17,7 +18,6 @@ from victim_service.ledger.base import (
     PlanRecord,
     Totals,
 )
-from victim_service.ledger.patience import unreachable
 from victim_service.ledger.redis_link import Link, Word
 from victim_service.ledger.redis_scripts import PREFIX, Script
 from victim_service.ledger.redis_start import open_redis

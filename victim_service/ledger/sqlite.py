@@ -8,22 +8,19 @@ from typing import TypeVar
 
 from victim_service.ledger import reconcile, sqlite_accounts, sqlite_registry, sqlite_steps
 from victim_service.ledger import standing as arithmetic
-from victim_service.ledger.base import (
+from victim_service.ledger.base import Grant, Policy, Query, Standing
+from victim_service.ledger.patience import within
+from victim_service.ledger.records import (
     AccountSpend,
     Entry,
-    Grant,
     KeyRecord,
     Mismatch,
     Note,
     NoteKind,
     PlanRecord,
-    Policy,
-    Query,
-    Standing,
     Totals,
     Watched,
 )
-from victim_service.ledger.patience import within
 from victim_service.ledger.sqlite_writer import Writer
 
 ResultT = TypeVar("ResultT")

@@ -3,7 +3,8 @@
 import sqlite3
 from collections.abc import Sequence
 
-from victim_service.ledger.base import KEPT_READINGS, Note, NoteKind, Watched
+from victim_service.ledger.base import KEPT_READINGS
+from victim_service.ledger.records import Note, NoteKind, Watched
 from victim_service.ledger.sqlite_schema import NOW
 
 _SET_STATE = """

@@ -3,7 +3,7 @@
 import sqlite3
 from typing import Any
 
-from victim_service.ledger.base import AccountSpend, Entry, KeyRecord, PlanRecord, Totals
+from victim_service.ledger.records import AccountSpend, Entry, KeyRecord, PlanRecord, Totals
 from victim_service.ledger.sqlite_schema import NOW
 
 _KEYS = f"""

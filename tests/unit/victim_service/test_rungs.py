@@ -15,7 +15,7 @@ from victim_service.account_state import AccountState
 from victim_service.commands.common import console
 from victim_service.errors import StartError
 from victim_service.keys import issue
-from victim_service.ledger.base import Note
+from victim_service.ledger.records import Note
 from victim_service.ledger.sqlite import SqliteLedger
 from victim_service.plan_book import PlanBook
 from victim_service.remembered import Remembered

@@ -8,7 +8,7 @@ import pytest
 
 from tests.unit.victim_service.ledger.asking import LEASE_S, query
 from victim_service.ledger import base, open_ledger, sqlite_schema
-from victim_service.ledger.base import Note, Watched
+from victim_service.ledger.records import Note, Watched
 
 MEMORY = bytes(range(256)) * 3
 """With zeros, line ends and what is no UTF-8."""
