@@ -242,6 +242,10 @@ class AccountUsage(WireModel):
     """Of its valid query keys together; None is without limit."""
     remaining: int | None
     last_at: float | None
+    rung: int = 0
+    """Steps of its ladder that are in force."""
+    alarms: int = 0
+    """Alarms since the last step."""
     clips_per_s: float | None = None
     """Clips answered by this replica over the last 10 s."""
     refusals: dict[str, int] = {}
@@ -253,3 +257,65 @@ class AccountList(WireModel):
     """Answer of ``GET /v1/admin/accounts``, by name."""
 
     accounts: list[AccountUsage]
+
+
+class LadderStep(WireModel):
+    """A change of an account's rung."""
+
+    id: str
+    at: float
+    """In s since 1970."""
+    before: int = Field(alias="from")
+    after: int = Field(alias="to")
+    reason: str
+    by: str
+    """``detectors``, ``command``, or ``admin:<key id>``."""
+
+
+class DetectorReading(WireModel):
+    """The score of one window of an account's queries."""
+
+    id: str
+    at: float
+    detector: str
+    query: int
+    """Clips of the account that were seen by then."""
+    score: float | None
+    """None where it is not finite."""
+    threshold: float
+    alarm: bool
+
+
+class AccountLadder(WireModel):
+    """Answer of ``GET`` and ``PUT /v1/admin/accounts/{account}/ladder``."""
+
+    account: str
+    rung: int
+    alarms: int
+    """Since the last step."""
+    queries: int
+    """Clips that were watched."""
+    in_force: dict[str, list[str]]
+    """By plan of the account's valid keys: the steps that are in force, from the mildest on."""
+    steps: list[LadderStep]
+    """The latest 100 steps, oldest first."""
+    readings: list[DetectorReading]
+    """The latest 20 windows, oldest first."""
+
+
+class LadderOrder(BaseModel):
+    """Body of ``PUT /v1/admin/accounts/{account}/ladder``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    rung: int = Field(ge=0, le=32)
+    reason: str = Field(min_length=1, max_length=500)
+    """Why; it is kept for ever."""
+    forget: bool = False
+    """Whether the detectors begin anew: otherwise they go on from what they remember."""
+
+
+class ReadingList(WireModel):
+    """Answer of ``GET /v1/admin/accounts/{account}/readings``: a page, oldest first."""
+
+    readings: list[DetectorReading]

@@ -221,7 +221,6 @@ def _watch(
         memories[watcher.name], filled[watcher.name] = memory, count
     readings.sort(key=lambda reading: reading.query)
     state = policies.next_state(plan, before.state, np.ascontiguousarray(seen.probabilities))
-    state = state.model_copy(update={"queries": state.queries + len(seen)})
     state, steps = climb(plan.ladder, state, readings)
     queries = (*before.queries, name)[-RING:]
     after = Remembered(before.version + 1, state, queries, memories, filled)

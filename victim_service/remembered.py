@@ -55,7 +55,7 @@ class Remembered:
         memories: dict[str, dict[str, npt.NDArray[np.generic]]] = {}
         filled: dict[str, int] = {}
         for place, array in arrays.items():
-            detector, _, name = place.rpartition("/")
+            detector, _, name = place.partition("/")
             if name == _FILLED:
                 filled[detector] = int(array[0])
                 memories.setdefault(detector, {})

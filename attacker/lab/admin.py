@@ -25,6 +25,7 @@ from shared.contract import (
     ADMIN_PLANS_PATH,
     AccountList,
     AccountUsage,
+    DetectorReading,
     IssuedKey,
     KeyInfo,
     KeyList,
@@ -32,33 +33,13 @@ from shared.contract import (
     PlanHistory,
     PlanVersion,
     ProblemDocument,
+    ReadingList,
     WireModel,
 )
 
 _TIMEOUT = httpx.Timeout(60.0, connect=5.0)
 _PAGE, _MOST_PAGES = 1000, 1000
 DocumentT = TypeVar("DocumentT", bound=WireModel)
-
-
-class Reading(WireModel):
-    """What a detector said of one closed window of an account."""
-
-    id: str
-    """Where it stands in the account's log: ``after`` asks for what follows."""
-    at: float
-    """Seconds since 1970, by the ledger's clock."""
-    detector: str
-    query: int
-    """Clips that the account had sent when the window closed."""
-    score: float
-    threshold: float
-    alarm: bool
-
-
-class ReadingList(WireModel):
-    """Answer of ``GET /v1/admin/accounts/{account}/readings``, oldest first."""
-
-    readings: list[Reading]
 
 
 class AdminClient:
@@ -149,7 +130,7 @@ class AdminClient:
         found = self.ask("GET", ADMIN_ACCOUNTS_PATH, AccountList).accounts
         return {one.account: one for one in found}
 
-    def readings(self, account: str, after: str = "") -> list[Reading]:
+    def readings(self, account: str, after: str = "") -> list[DetectorReading]:
         """Return what all detectors said of ``account`` since reading ``after``, oldest first.
 
         Empty where nothing watches the account, and where the victim has no detectors at all.
@@ -159,7 +140,7 @@ class AdminClient:
         except NotFound:
             return []
 
-    def _pages(self, account: str, after: str) -> Iterator[Reading]:
+    def _pages(self, account: str, after: str) -> Iterator[DetectorReading]:
         path = f"{_below(ADMIN_ACCOUNTS_PATH, account)}/readings"
         for _ in range(_MOST_PAGES):
             asked = {"limit": str(_PAGE)} | ({"after": after} if after else {})

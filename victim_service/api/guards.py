@@ -4,7 +4,7 @@ import asyncio
 import math
 import re
 
-from fastapi import Request
+from fastapi import Request, Response
 
 from shared.contract import (
     IDEMPOTENCY_HEADER,
@@ -46,6 +46,22 @@ async def present_key(request: Request, parts: Parts) -> KeyRecord:
     record = await parts.keys.check(key.strip())
     request.state.key_id = record.key_id
     request.state.account = record.account
+    return record
+
+
+async def operator(request: Request, response: Response, parts: Parts) -> KeyRecord:
+    """Return the key of the operator who asks; nobody shall cache the answer.
+
+    Raises:
+        Refusal: invalid-key, wrong-scope.
+    """
+    record = await present_key(request, parts)
+    if record.scope != "admin":
+        raise Refusal(
+            "wrong-scope",
+            "This needs a key of scope admin. Issue one: earshot-victim keys issue --scope admin.",
+        )
+    response.headers["Cache-Control"] = "no-store"
     return record
 
 
