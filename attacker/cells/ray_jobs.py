@@ -108,8 +108,9 @@ class RayProcess:
         errors = self._ray.exceptions
         try:
             return int(self._ray.get(self._task))
-        except (errors.TaskCancelledError, errors.RayTaskError, errors.RayError) as error:
-            lost = isinstance(error, errors.WorkerCrashedError | errors.NodeDiedError)
+        except errors.RayError as error:
+            kinds = (errors.WorkerCrashedError, errors.NodeDiedError, errors.OutOfMemoryError)
+            lost = isinstance(error, kinds)
             if self._ending or not lost:
                 self._say(f"error: the Ray task ended with {type(error).__name__}: {error}")
                 return LOST

@@ -19,7 +19,19 @@ from attacker.cells.remote import run_command
 from attacker.errors import ExperimentError
 
 
-class WorkerCrashedError(Exception):
+class RayError(Exception):
+    pass
+
+
+class WorkerCrashedError(RayError):
+    pass
+
+
+class NodeDiedError(RayError):
+    pass
+
+
+class OutOfMemoryError(RayError):
     pass
 
 
@@ -27,11 +39,10 @@ class FakeRay:
     """Ray's answers from a list: an exit code, an error, or None for a task that still runs."""
 
     exceptions = SimpleNamespace(
+        RayError=RayError,
         WorkerCrashedError=WorkerCrashedError,
-        NodeDiedError=type("NodeDiedError", (Exception,), {}),
-        TaskCancelledError=type("TaskCancelledError", (Exception,), {}),
-        RayTaskError=type("RayTaskError", (Exception,), {}),
-        RayError=type("RayError", (Exception,), {}),
+        NodeDiedError=NodeDiedError,
+        OutOfMemoryError=OutOfMemoryError,
     )
 
     def __init__(self, *answers: Any) -> None:
@@ -74,16 +85,11 @@ def test_a_command_is_polled_until_it_ends(start: Callable[[FakeRay], RayProcess
 def test_a_lost_worker_is_replaced_by_one_that_is_told_the_same(
     start: Callable[[FakeRay], RayProcess], tmp_path: Path
 ) -> None:
-    ray = FakeRay(WorkerCrashedError(), None, ray_node_died(), 0)
+    ray = FakeRay(WorkerCrashedError(), None, NodeDiedError(), OutOfMemoryError(), 0)
     process = start(ray)
     assert process.wait(timeout=10) == 0
-    assert ray.begun == [("words",)] * 3
-    assert (tmp_path / "job.log").read_text().count("worker was lost") == 2
-
-
-def ray_node_died() -> Exception:
-    error: Exception = FakeRay.exceptions.NodeDiedError()
-    return error
+    assert ray.begun == [("words",)] * 4
+    assert (tmp_path / "job.log").read_text().count("worker was lost") == 3
 
 
 def test_a_command_that_loses_every_worker_fails_with_the_reason(
@@ -105,6 +111,15 @@ def test_what_is_ended_is_not_begun_again(start: Callable[[FakeRay], RayProcess]
     assert ray.cancelled == [False, True]
     assert process.wait(timeout=1) == LOST
     assert len(ray.begun) == 1
+
+
+def test_a_task_that_cannot_run_fails_and_is_not_begun_again(
+    start: Callable[[FakeRay], RayProcess], tmp_path: Path
+) -> None:
+    ray = FakeRay(RayError("no module named attacker"))
+    assert start(ray).wait(timeout=10) == LOST
+    assert len(ray.begun) == 1
+    assert "error: the Ray task ended" in (tmp_path / "job.log").read_text()
 
 
 def test_a_wait_is_bounded(start: Callable[[FakeRay], RayProcess]) -> None:
