@@ -169,22 +169,28 @@ def check_rows(rows: dict[str, dict[str, Any]]) -> None:
 
 
 @pytest.mark.timeout(300)
-def test_a_cell_that_fails_is_named_and_the_others_are_run(
+def test_a_cell_that_fails_is_named_and_one_that_runs_dry_is_a_result(
     lab: Laboratory, call: Call, tmp_path: Path
 ) -> None:
-    """A plan that charges nothing is no failure; one under which nothing can be bought is."""
+    unknown = {"knowledge": {"class_counts": str(tmp_path / "nowhere.json")}}
     path = write_study(
-        tmp_path / "tiny.yaml", budgets=[20], by_budget={}, label_modes=["hard"],
-        plans__0__label_modes=["hard"], plans__1__plan={"account_budget": 0},
+        tmp_path / "tiny.yaml", budgets=[20], by_budget={}, plans__1__plan={"account_budget": 10},
+        attackers__0__by_plan={"noise": unknown},
     )  # fmt: skip
-    words = ["study", str(path), *lab.options, "--only", "*-naive-s0"]
+    words = ["study", str(path), *lab.options, "--only", "*-hard-*"]
     code, output = call(*words, key="")
     assert code == 1, output
-    assert "1 of 2 cells are done" in output
+    assert "2 of 3 cells are done" in output
     assert "noise-hard-b20-naive-s0: " in output
+    assert "nowhere.json" in output
     assert "Mend what is said above" in output
-    # Of the attackers, who both do the same against `none`.
-    assert set(lab.rows()) == {"none-hard-b20-naive-s0", "none-hard-b20-adaptive-s0"}
+    rows = lab.rows()
+    assert {name: row["bought"] for name, row in rows.items()} == {
+        "none-hard-b20-naive-s0": 20,
+        "none-hard-b20-adaptive-s0": 20,
+        "noise-hard-b20-adaptive-s0": 10,
+    }
+    assert rows["noise-hard-b20-adaptive-s0"]["charged"] == 10
 
 
 @pytest.mark.timeout(300)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from attacker.cells.cell import bought, inspect, is_done
-from attacker.cells.jobs import Job, State, Status, Watcher, run_jobs
+from attacker.cells.jobs import Job, Launch, State, Status, Watcher, run_jobs
 from attacker.errors import ExperimentError, Refusal
 from attacker.lab.audit import Auditor
 from attacker.lab.bundle import read_bundle
@@ -42,7 +42,6 @@ _START_S, _LABELS_PER_S, _CLIPS_PER_S = 8.0, 600.0, 270.0
 """Speeds of two processors at desk size: they weigh the cells against one another, no more."""
 _TAG = re.compile(r"[a-z0-9]{0,10}")
 Placed = tuple[StudyCell, Path]
-RunJobs = Callable[[Sequence[Job], int, Watcher, dict[str, str]], list[Status]]
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,8 @@ class StudyRunner:
     """Told apart by it are the accounts of runs in several folders against one ledger."""
     only: tuple[str, ...] = ()
     """Patterns of the cells that are run; all of them unless given."""
-    run_jobs: RunJobs = run_jobs
+    launch: Launch | None = None
+    """Where cells run: on this machine unless given."""
 
     def run(
         self,
@@ -93,7 +93,9 @@ class StudyRunner:
             # A cell's process is the attacker: it sees its own key and no other.
             hidden = ("EARSHOT_KEY", "EARSHOT_AUDIT_KEY", "EARSHOT_ADMIN_KEY", "EARSHOT_PROXY_ROOT")
             try:
-                statuses = self.run_jobs(jobs, self.jobs, writer, dict.fromkeys(hidden, ""))
+                statuses = run_jobs(
+                    jobs, self.jobs, writer, dict.fromkeys(hidden, ""), launch=self.launch
+                )
             finally:
                 for problem in self._write_rows(rows, place):
                     on_note(problem)
