@@ -55,6 +55,26 @@ class Job:
     """Clips that it has bought so far."""
 
 
+class Process(Protocol):
+    """A command that was started; ``subprocess.Popen`` is one."""
+
+    def poll(self) -> int | None:
+        """Return its exit code, or None while it runs."""
+
+    def send_signal(self, sig: int) -> None:
+        """Ask it to end."""
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Return its exit code once it has ended; subprocess.TimeoutExpired after ``timeout`` s."""
+
+    def kill(self) -> None:
+        """End it for good."""
+
+
+Launch = Callable[[Sequence[str], Path, Mapping[str, str]], Process]
+"""Starts a command whose output goes to the end of a file, with variables of its own."""
+
+
 @dataclass
 class Status:
     """A job, and what became of it."""
@@ -65,7 +85,7 @@ class Status:
     """Why it failed or is blocked, in one line."""
     started: float = 0.0
     took_s: float = 0.0
-    process: "subprocess.Popen[bytes] | None" = field(default=None, repr=False)
+    process: "Process | None" = field(default=None, repr=False)
     _clips: int | None = None
 
     @property
@@ -95,11 +115,13 @@ def run_jobs(
     watcher: Watcher,
     environment: Mapping[str, str] | None = None,
     program: Sequence[str] = PROGRAM,
+    launch: Launch | None = None,
 ) -> list[Status]:
     """Run ``jobs``, at most ``slots`` at a time; return what became of each.
 
     ``environment`` is added to this process's own, with the processors shared out evenly;
-    ``program`` is what takes a job's arguments.
+    ``program`` is what takes a job's arguments, and ``launch`` says where: on this machine unless
+    given.
     An interruption ends the children, which keep what they have, and is raised again.
     """
     statuses = [Status(job, State.DONE if is_done(job.folder) else State.WAITING) for job in jobs]
@@ -109,7 +131,7 @@ def run_jobs(
             for status in statuses:
                 _collect(status, watcher)
             _block(statuses, watcher)
-            _start_some(statuses, slots, program, added)
+            _start_some(statuses, slots, program, added, launch or _launch_here)
             watcher.changed(statuses)
             time.sleep(_POLL_S)
     finally:
@@ -125,7 +147,11 @@ def _shares(slots: int) -> dict[str, str]:
 
 
 def _start_some(
-    statuses: Sequence[Status], slots: int, program: Sequence[str], added: Mapping[str, str]
+    statuses: Sequence[Status],
+    slots: int,
+    program: Sequence[str],
+    added: Mapping[str, str],
+    launch: Launch,
 ) -> None:
     done = {status.job.name for status in statuses if status.state is State.DONE}
     free = slots - sum(status.state is State.RUNNING for status in statuses)
@@ -133,31 +159,39 @@ def _start_some(
         if free <= 0:
             return
         if status.state is State.WAITING and done.issuperset(status.job.needs):
-            _start(status, program, added)
+            _start(status, program, added, launch)
             free -= 1
 
 
-def _start(status: Status, program: Sequence[str], added: Mapping[str, str]) -> None:
+def _start(
+    status: Status, program: Sequence[str], added: Mapping[str, str], launch: Launch
+) -> None:
     job = status.job
     job.folder.mkdir(parents=True, exist_ok=True)
-    with (job.folder / LOG_NAME).open("ab") as log:
-        log.write(f"$ earshot-attacker {shlex.join(job.arguments)}\n".encode())
-        log.flush()
-        status.process = subprocess.Popen(
-            [*program, *job.arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            env={**os.environ, **added},
-            start_new_session=True,  # Ctrl-C reaches the parent alone, which ends them in order
-        )
+    log = job.folder / LOG_NAME
+    with log.open("ab") as file:
+        file.write(f"$ earshot-attacker {shlex.join(job.arguments)}\n".encode())
+    status.process = launch([*program, *job.arguments], log, added)
     status.state, status.started = State.RUNNING, time.monotonic()
 
 
+def _launch_here(words: Sequence[str], log: Path, added: Mapping[str, str]) -> Process:
+    with log.open("ab") as file:
+        return subprocess.Popen(
+            words,
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=file,
+            env={**os.environ, **added},
+            start_new_session=True,  # Ctrl-C reaches the parent alone, which ends them in order
+        )
+
+
 def _collect(status: Status, watcher: Watcher) -> None:
-    if status.process is None or status.process.poll() is None:
+    code = None if status.process is None else status.process.poll()
+    if code is None:
         return
-    code, status.process = status.process.returncode, None
+    status.process = None
     status.took_s = time.monotonic() - status.started
     if code == 0:
         _conclude(status)
@@ -204,7 +238,7 @@ def _end(statuses: Sequence[Status]) -> None:
         status.state, status.process = State.WAITING, None
 
 
-def _signal(process: "subprocess.Popen[bytes] | None", number: int) -> None:
+def _signal(process: Process | None, number: int) -> None:
     if process is not None and process.poll() is None:
         process.send_signal(number)
 

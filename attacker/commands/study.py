@@ -4,6 +4,7 @@ import os
 import shlex
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -59,6 +60,13 @@ def study(
     tag: Annotated[
         str, typer.Option(help="Put into the names of accounts: several runs on one ledger.")
     ] = "",
+    ray: Annotated[
+        str,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Run the cells on this Ray cluster: HOST:PORT, `auto`, or `local` workers.",
+        ),
+    ] = "",
     list_: Annotated[
         bool, typer.Option("--list", help="Show the cells and what is left of them; buy nothing.")
     ] = False,
@@ -91,6 +99,11 @@ def study(
     )
     if list_:
         _list(runner)
+    elif ray:
+        from attacker.cells.ray_jobs import ray_cluster
+
+        with ray_cluster(ray, jobs) as launch:
+            _run(replace(runner, launch=launch))
     else:
         _run(runner)
 

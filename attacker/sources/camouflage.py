@@ -88,7 +88,7 @@ class CamouflageSource(Source):
 
     def training_clips(self, indices: np.ndarray) -> np.ndarray:
         """Return what the hidden source trains on; camouflage is as it was sent."""
-        return self._assembled(np.asarray(indices), self.hidden.training_clips)
+        return self.on_grid(self._assembled(np.asarray(indices), self.hidden.training_clips))
 
     def make(self, index: int, rng: np.random.Generator) -> np.ndarray:
         """Return the camouflage of query ``index``."""

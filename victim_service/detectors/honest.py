@@ -54,8 +54,8 @@ class Pool:
         """Return a stream of ``clips`` clips of user ``number`` of a profile."""
         rng = numpy_stream(seed, profile, number)
         chosen = np.fromiter(_USERS[profile](self, clips, number, rng), np.int64, clips)
-        clips = from_int16(self.clips[chosen])
-        return Seen(self.embeddings[chosen], self.probabilities[chosen], clips)
+        heard = from_int16(self.clips[chosen])
+        return Seen(self.embeddings[chosen], self.probabilities[chosen], heard)
 
     def of(self, speaker: int, level: int) -> npt.NDArray[np.int64]:
         """Return the versions of a speaker's clips at a level of noise."""

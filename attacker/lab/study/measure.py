@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from attacker.cells.cell import is_done, read_done
-from attacker.errors import CellUnfinished
+from attacker.errors import CellUnfinished, EarshotError
 from attacker.lab.paper.score import Scorer
 from attacker.lab.results import MarkResult
 from attacker.lab.study.resolve import StudyCell
 from attacker.lab.study.schema import Study
+from shared.checkpoint import CheckpointError
 
 SHARES = {"queries_to_50": 0.50, "queries_to_80": 0.80, "queries_to_95": 0.95}
 """By column, the share of the victim's accuracy that is asked for."""
@@ -34,9 +35,19 @@ class CellRows:
     home: Path
     """Folder of the victim; folders of cells are told below it."""
 
-    def rows(self, cells: Sequence[tuple[StudyCell, Path]]) -> list[dict[str, Any]]:
-        """Return a row for each of ``cells``, given with its folder, that is finished."""
-        return [self.row(cell, folder) for cell, folder in cells if is_done(folder)]
+    def rows(
+        self, cells: Sequence[tuple[StudyCell, Path]]
+    ) -> tuple[list[dict[str, Any]], list[str]]:
+        """Return a row for each finished one of ``cells``, given with its folder; and what of them
+        cannot be read, in words."""
+        rows, problems = [], []
+        for cell, folder in cells:
+            if is_done(folder):
+                try:
+                    rows.append(self.row(cell, folder))
+                except (EarshotError, CheckpointError) as error:
+                    problems.append(f"{cell.name}: {error}")
+        return rows, problems
 
     def row(self, cell: StudyCell, folder: Path) -> dict[str, Any]:
         """Return the row of the finished cell in ``folder``.

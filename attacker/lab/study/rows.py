@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Iterable, Mapping
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, Literal
 
@@ -45,7 +46,13 @@ DETECTIONS: Columns = {
 }  # fmt: skip
 """One row a detector, attacker and seed."""
 
-_TYPES = {"text": pa.string(), "int": pa.int64(), "float": pa.float64(), "bool": pa.bool_()}
+_TYPES: dict[Type, tuple[type, Any]] = {
+    "text": (str, pa.string()),
+    "int": (Integral, pa.int64()),
+    "float": (Real, pa.float64()),
+    "bool": (bool, pa.bool_()),
+}
+"""By type, what its values are in Python and in the file."""
 
 
 def write_rows(path: Path, rows: Iterable[Mapping[str, Any]], columns: Columns) -> None:
@@ -56,13 +63,21 @@ def write_rows(path: Path, rows: Iterable[Mapping[str, Any]], columns: Columns) 
     """
     found = list(rows)
     for row in found:
-        if unknown := sorted(set(row) - set(columns)):
-            raise ValueError(f"{path.name} has no column {', '.join(unknown)}. Mend the row.")
-    schema = pa.schema([(name, _TYPES[kind]) for name, kind in columns.items()])
+        _check(row, columns, path.name)
+    schema = pa.schema([(name, _TYPES[kind][1]) for name, kind in columns.items()])
     plain = [{name: row.get(name) for name in columns} for row in found]
     buffer = io.BytesIO()
     pq.write_table(pa.Table.from_pylist(plain, schema=schema), buffer)
     write_atomically(path, buffer.getvalue())
+
+
+def _check(row: Mapping[str, Any], columns: Columns, where: str) -> None:
+    for name, value in row.items():
+        if name not in columns:
+            raise ValueError(f"{where} has no column {name}. Mend the row.")
+        # Arrow would cut 1.5 to 1 without a word.
+        if value is not None and not isinstance(value, _TYPES[columns[name]][0]):
+            raise ValueError(f"{where}: {name} is {columns[name]}, not {value!r}. Mend the row.")
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:

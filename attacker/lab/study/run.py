@@ -14,15 +14,15 @@ from typing import Any
 import numpy as np
 
 from attacker.cells.cell import bought, inspect, is_done
-from attacker.cells.jobs import Job, State, Status, Watcher, run_jobs
+from attacker.cells.jobs import Job, Launch, State, Status, Watcher, run_jobs
 from attacker.errors import ExperimentError, Refusal
-from attacker.lab.admin import AdminClient
 from attacker.lab.audit import Auditor
 from attacker.lab.bundle import read_bundle
 from attacker.lab.paper.score import Scorer
 from attacker.lab.reading import predict_surrogate
 from attacker.lab.study.keys import KEY_NAME, KeyRing, read_account
 from attacker.lab.study.measure import CellRows
+from attacker.lab.study.operator import Operator
 from attacker.lab.study.resolve import SoldPlan, StudyCell, distinct, resolve
 from attacker.lab.study.rows import CELLS, CELLS_NAME, write_rows
 from attacker.lab.study.schema import Study
@@ -42,7 +42,6 @@ _START_S, _LABELS_PER_S, _CLIPS_PER_S = 8.0, 600.0, 270.0
 """Speeds of two processors at desk size: they weigh the cells against one another, no more."""
 _TAG = re.compile(r"[a-z0-9]{0,10}")
 Placed = tuple[StudyCell, Path]
-RunJobs = Callable[[Sequence[Job], int, Watcher, dict[str, str]], list[Status]]
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,8 @@ class StudyRunner:
     """Told apart by it are the accounts of runs in several folders against one ledger."""
     only: tuple[str, ...] = ()
     """Patterns of the cells that are run; all of them unless given."""
-    run_jobs: RunJobs = run_jobs
+    launch: Launch | None = None
+    """Where cells run: on this machine unless given."""
 
     def run(
         self,
@@ -84,7 +84,7 @@ class StudyRunner:
         for spec in self.study.corpora.values():
             spec.build(self.cache, on_corpus)
         rows = CellRows(self.study, self._scorer(card, on_note), self.home(card))
-        with AdminClient(self.url, self.admin_key, patience_s=self.patience_s) as admin:
+        with Operator(self.url, self.admin_key, patience_s=self.patience_s) as admin:
             self._prepare(admin, chosen)
             folder = self._write_manifest(card, command)
             place = folder / CELLS_NAME
@@ -93,9 +93,12 @@ class StudyRunner:
             # A cell's process is the attacker: it sees its own key and no other.
             hidden = ("EARSHOT_KEY", "EARSHOT_AUDIT_KEY", "EARSHOT_ADMIN_KEY", "EARSHOT_PROXY_ROOT")
             try:
-                statuses = self.run_jobs(jobs, self.jobs, writer, dict.fromkeys(hidden, ""))
+                statuses = run_jobs(
+                    jobs, self.jobs, writer, dict.fromkeys(hidden, ""), launch=self.launch
+                )
             finally:
-                self._write_rows(rows, place)
+                for problem in self._write_rows(rows, place):
+                    on_note(problem)
         return folder, statuses
 
     def card(self) -> ModelCard:
@@ -155,7 +158,7 @@ class StudyRunner:
         predict = partial(predict_surrogate, device="cpu")
         return Scorer.of(bundle, self.home(card), label, predict, self.cache)
 
-    def _prepare(self, admin: AdminClient, chosen: Sequence[Placed]) -> None:
+    def _prepare(self, admin: Operator, chosen: Sequence[Placed]) -> None:
         """Sell the plans, and leave in each cell's folder its experiment and its key."""
         todo = [(cell, folder) for cell, folder in _distinct(chosen) if not is_done(folder)]
         sell(admin, [cell.plan for cell, _ in todo])
@@ -167,7 +170,7 @@ class StudyRunner:
             write_atomically(folder / CELL_NAME, text.encode())
             ring.provide(cell, folder)
 
-    def _job(self, cell: StudyCell, folder: Path, admin: AdminClient, scorer: Scorer) -> Job:
+    def _job(self, cell: StudyCell, folder: Path, admin: Operator, scorer: Scorer) -> Job:
         asked = ("--url", self.url, "--patience-s", str(self.patience_s))
         options = (*asked, "--cache", str(self.cache), "--device", self.device)
         experiment = cell.cell.experiment
@@ -189,8 +192,11 @@ class StudyRunner:
             progress=lambda: bought(folder),
         )
 
-    def _write_rows(self, rows: CellRows, place: Path) -> None:
-        write_rows(place, rows.rows(self.placed(rows.home)), CELLS)
+    def _write_rows(self, rows: CellRows, place: Path) -> list[str]:
+        """Write the rows of all cells that are done; return what could not be read, in words."""
+        found, problems = rows.rows(self.placed(rows.home))
+        write_rows(place, found, CELLS)
+        return problems
 
     def _write_manifest(self, card: ModelCard, command: str) -> Path:
         home = self.home(card)
@@ -216,7 +222,7 @@ class _RowWriter:
     """Writes the rows anew whenever a cell has ended, and passes everything on."""
 
     watcher: Watcher
-    write: Callable[[], None]
+    write: Callable[[], object]
 
     def changed(self, statuses: Sequence[Status]) -> None:
         """Pass it on."""
@@ -229,7 +235,7 @@ class _RowWriter:
         self.watcher.ended(status)
 
 
-def sell(admin: AdminClient, plans: Sequence[SoldPlan]) -> None:
+def sell(admin: Operator, plans: Sequence[SoldPlan]) -> None:
     """Have the victim sell every one of ``plans``.
 
     Raises:
@@ -237,7 +243,7 @@ def sell(admin: AdminClient, plans: Sequence[SoldPlan]) -> None:
     """
     for plan in {one.name: one for one in plans}.values():
         try:
-            admin.put_plan({**plan.document, "name": plan.name})
+            admin.put_plan({"name": plan.name, **plan.document})
         except Refusal as refusal:
             if refusal.code != "malformed-request":
                 raise

@@ -1,0 +1,49 @@
+"""The shipped studies against the victim's own words: every plan can be sold and is answered."""
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from attacker.lab.study.file import load_study
+from attacker.lab.study.resolve import distinct, resolve
+from attacker.lab.study.schema import Study
+from victim_service.plans import read_plan
+
+STUDIES = Path(__file__).parents[2] / "attacker" / "experiments" / "studies"
+
+
+@pytest.fixture(params=sorted(STUDIES.glob("*.yaml")), ids=lambda path: path.stem)
+def study(request: pytest.FixtureRequest) -> Study:
+    return load_study(request.param, "desk")
+
+
+def test_the_victim_would_sell_every_plan(study: Study) -> None:
+    for cell in resolve(study):
+        plan = read_plan(json.dumps({"name": cell.plan.name, **cell.plan.document}), "study")
+        assert plan.label_mode == cell.plan.mode.label_mode
+        assert plan.price_per_clip == cell.plan.spec.price_per_clip
+
+
+def test_who_is_said_to_know_a_defence_knows_the_one_that_is_there(study: Study) -> None:
+    known = [(cell, cell.cell.experiment.knowledge.known_defence) for cell in resolve(study)]
+    named = [(cell, spec) for cell, spec in known if spec is not None]
+    assert named
+    for cell, spec in named:
+        (defence,) = cell.plan.spec.defences
+        assert spec.model_dump(exclude_unset=True) == defence
+
+
+def test_the_study_of_budgets_is_as_large_as_it_says() -> None:
+    study = load_study(STUDIES / "query-budget.yaml", "desk")
+    cells = distinct(resolve(study))
+    defended = [cell for cell in cells if cell.plan.spec.defences]
+    assert len(defended) >= 96
+    kinds = {defence["kind"] for cell in defended for defence in cell.plan.spec.defences}
+    assert len(kinds) >= 6
+    assert Counter(cell.seed for cell in cells).keys() == {0, 1}
+    assert {cell.plan.mode.label_mode for cell in cells} == {"soft", "hard"}
+    for cell in defended:  # each defence is answered in one of the modes at least
+        rivals = [c for c in defended if c.plan.spec == cell.plan.spec and c.attacker.adaptive]
+        assert rivals

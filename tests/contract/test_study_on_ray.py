@@ -1,0 +1,91 @@
+"""A study on two Ray workers of this machine, one of which is killed: the rows of a local run."""
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from attacker.lab.study.operator import Operator
+from attacker.lab.study.rows import read_rows
+from tests.support.forked import start_attacker
+from tests.support.keys import add_key
+from tests.support.studies import CELLS, write_study
+from tests.support.tables import write_proxy
+from tests.support.victims import make_victim, running_victim
+
+pytest.importorskip("ray")
+_OWN = ("took_s",)
+"""What two runs do not have in common."""
+
+
+def tree(root: int) -> dict[int, str]:
+    """Return the living descendants of process ``root`` with their command lines."""
+    parents: dict[int, int] = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parents[int(path.parent.name)] = int(path.read_text().rpartition(")")[2].split()[1])
+        except OSError:
+            continue
+    found: dict[int, str] = {}
+    layer = {root}
+    while layer := {child for child, parent in parents.items() if parent in layer}:
+        for child in layer:
+            try:
+                found[child] = Path(f"/proc/{child}/cmdline").read_text().replace("\0", " ")
+            except OSError:
+                continue
+    return found
+
+
+def run(
+    folder: Path, checkpoint: Path, secret: Path, ray: bool
+) -> tuple[list[dict[str, Any]], int]:
+    """Run TINY against a victim of its own ledger; return its rows and how often workers died."""
+    folder.mkdir()
+    root = {"corpora__proxy__root": str(folder.parent / "proxy")}
+    study = write_study(folder / "tiny.yaml", **root)
+    out, killed = folder / "out", 0
+    with running_victim(
+        checkpoint, folder / "victim", new_keys=False, secret_file=str(secret)
+    ) as victim:
+        keys = {s: add_key(victim.ledger_path, f"lab-{s}", scope=s) for s in ("admin", "audit")}
+        for scope, key in keys.items():
+            (folder / f"{scope}.key").write_text(key)
+        words = ["study", str(study), "--jobs", "2", "--url", victim.url, "--out", str(out)]
+        words += ["--admin-key-file", str(folder / "admin.key"), "--device", "cpu"]
+        words += ["--audit-key-file", str(folder / "audit.key"), "--cache", str(folder / "cache")]
+        words += ["--bundle", str(checkpoint / "bundle"), *(["--ray", "local"] if ray else [])]
+        process = start_attacker(words, folder / "log")
+        assert process.pid is not None
+        deadline = time.monotonic() + 400
+        while process.is_alive() and time.monotonic() < deadline:
+            if ray and not killed and list(out.glob("*/cells/*/attack/journal.sqlite")):
+                workers = [p for p, line in tree(process.pid).items() if "ray::run_command" in line]
+                if workers:
+                    os.kill(workers[0], signal.SIGKILL)
+                    killed += 1
+            time.sleep(0.05)
+        process.join(10)
+        assert process.exitcode == 0, (folder / "log").read_text()
+        with Operator(victim.url, keys["admin"]) as operator:
+            spent = sum(one.spent for one in operator.accounts().values())
+        assert spent == 240  # whoever was killed, nothing was paid twice
+    (path,) = out.glob("*/tiny-desk/cells.parquet")
+    lost = sum("worker was lost" in log.read_text() for log in out.glob("*/cells/*/job.log"))
+    assert lost == killed
+    return [{k: v for k, v in row.items() if k not in _OWN} for row in read_rows(path)], killed
+
+
+@pytest.mark.timeout(900)
+def test_two_workers_one_of_them_killed_give_the_rows_of_a_local_run(tmp_path: Path) -> None:
+    checkpoint = make_victim(tmp_path / "checkpoint")
+    write_proxy(tmp_path / "proxy")
+    secret = tmp_path / "secret"
+    local, _ = run(tmp_path / "here", checkpoint, secret, ray=False)
+    on_ray, killed = run(tmp_path / "there", checkpoint, secret, ray=True)
+    assert killed == 1
+    assert len(local) == CELLS
+    assert on_ray == local
