@@ -15,37 +15,18 @@ from shared.contract import (
     ADMIN_KEYS_PATH,
     ADMIN_PLANS_PATH,
     AccountUsage,
+    DetectorReading,
     IssuedKey,
     PlanHistory,
     PlanVersion,
     ProblemDocument,
+    ReadingList,
     WireModel,
 )
 
 _ANSWER_S, _RETRIES = 30.0, 2
 _PAGE, _MOST_PAGES = 1000, 1000
 DocumentT = TypeVar("DocumentT", bound=WireModel)
-
-
-class Reading(WireModel):
-    """What a detector said of one closed window of an account."""
-
-    id: str
-    """Where it stands in the account's log: ``after`` asks for what follows."""
-    at: float
-    """Seconds since 1970, by the ledger's clock."""
-    detector: str
-    query: int
-    """Clips that the account had sent when the window closed."""
-    score: float
-    threshold: float
-    alarm: bool
-
-
-class ReadingList(WireModel):
-    """Answer of ``GET /v1/admin/accounts/{account}/readings``, oldest first."""
-
-    readings: list[Reading]
 
 
 class AdminClient:
@@ -105,7 +86,7 @@ class AdminClient:
         """Return what ``account`` bought, may still buy, and was refused."""
         return self._ask("GET", f"{ADMIN_ACCOUNTS_PATH}/{quote(account, safe='')}", AccountUsage)
 
-    def readings(self, account: str, after: str = "") -> list[Reading]:
+    def readings(self, account: str, after: str = "") -> list[DetectorReading]:
         """Return what all detectors said of ``account`` since reading ``after``, oldest first.
 
         Empty where nothing watches the account, and where the victim has no detectors at all.
@@ -115,7 +96,7 @@ class AdminClient:
         except NotFound:
             return []
 
-    def _pages(self, account: str, after: str) -> Iterator[Reading]:
+    def _pages(self, account: str, after: str) -> Iterator[DetectorReading]:
         path = f"{ADMIN_ACCOUNTS_PATH}/{quote(account, safe='')}/readings"
         for _ in range(_MOST_PAGES):
             asked = {"limit": str(_PAGE)} | ({"after": after} if after else {})
