@@ -21,6 +21,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "study": ("attacker.commands.study", "study"),
     "report": ("attacker.commands.report", "report"),
     "honest": ("attacker.commands.honest", "honest"),
+    "detections": ("attacker.commands.detections", "detections"),
     "filters": ("attacker.commands.filters", "filters"),
     "train-gan": ("attacker.commands.train_gan", "train_gan"),
     "train-model": ("attacker.commands.train_model", "train_model"),

@@ -13,15 +13,16 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
-from attacker.errors import BudgetExhausted, MaterialChanged
+from attacker.errors import AccountSuspended, BudgetExhausted, MaterialChanged
 from attacker.journal import ANSWERED, PLANNED, Batch, Counts, Journal
 from attacker.oracle import Oracle, labels_of
 from attacker.samplers import Sampler
 from attacker.sources import Source
+from attacker.sybil import Spread, account_for, share_end, suffix_of
 from shared.audio import to_int16
 
 End = Literal["budget-spent", "caps-met", "account-exhausted"]
@@ -37,6 +38,9 @@ class CampaignSettings:
     iterations: int = 1
     batch_clips: int = 64
     in_flight: int = 4
+    accounts: int = 1
+    """How many accounts of a Sybil share the budget."""
+    spread: Spread = "in_turn"
 
 
 @dataclass(frozen=True)
@@ -99,12 +103,12 @@ class Campaign:
             MaterialChanged: a planned batch cannot be made again as it was.
         """
         self.journal.end(None)
-        self.sampler.observe(self.journal.observed_labels())
+        self._decide(self.journal.observed_indices(), self.journal.observed_labels())
         self._observe_in_order()
         try:
             await self._buy(iter(self.journal.batches(PLANNED)))
             end = await self._buy_the_rest()
-        except BudgetExhausted as refusal:
+        except (AccountSuspended, BudgetExhausted) as refusal:
             self.listener.note(f"The account buys no more: {refusal.detail or refusal}")
             end = "account-exhausted"
         self._observe_in_order(over_gaps=True)
@@ -142,7 +146,8 @@ class Campaign:
     def _propose(self, iteration: int, end: int) -> Iterator[Batch | tuple[int, int, int]]:
         """Yield what to plan next: (iteration, first index, clips), up to query index ``end``."""
         while (first := self.journal.next_index()) < end:
-            yield iteration, first, min(self.settings.batch_clips, end - first)
+            own = share_end(first, **self._shares())
+            yield iteration, first, min(self.settings.batch_clips, end - first, own - first)
 
     async def _buy(self, batches: Iterator[Batch] | Iterator[Batch | tuple[int, int, int]]) -> None:
         """Send ``batches`` with several in flight; where one fails, the others still end."""
@@ -176,9 +181,28 @@ class Campaign:
         iteration, first, count = wanted
         clips, sha256 = await asyncio.to_thread(self._render, np.arange(first, first + count))
         batch = self.journal.plan(
-            iteration=iteration, first_index=first, clips=count, payload_sha256=sha256
+            iteration=iteration,
+            first_index=first,
+            clips=count,
+            payload_sha256=sha256,
+            suffix=self._suffix(first),
         )
         return clips, batch
+
+    def _suffix(self, first_index: int) -> str:
+        """Return what names the account in the key of the next batch; nothing where it is alone."""
+        if self.settings.accounts == 1:
+            return ""
+        number = self.journal.next_number()
+        return suffix_of(account_for(number, first_index, **self._shares()))
+
+    def _shares(self) -> dict[str, Any]:
+        settings = self.settings
+        return {
+            "accounts": settings.accounts,
+            "spread": settings.spread,
+            "budget": settings.budget,
+        }
 
     def _render(self, indices: np.ndarray) -> tuple[np.ndarray, str]:
         clips = to_int16(self.source.render(indices))
@@ -210,13 +234,19 @@ class Campaign:
             if gap is not None and batch.first_index > gap:
                 break
             labels = labels_of(self.journal.answers(batch))
-            keep = self.sampler.observe(labels)
+            keep = self._decide(batch.indices, labels)
             try:
                 self.journal.observe(batch, labels, keep)
             except Exception as error:
                 self._unwritten = error
                 raise
             self._report()
+
+    def _decide(self, indices: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        """Return which answers (B,) are kept; the sampler never hears of mere company."""
+        keep = self.source.trained_on(indices)
+        keep[keep] = self.sampler.observe(labels[keep])
+        return keep
 
     def _report(self) -> None:
         counts = self.journal.counts()

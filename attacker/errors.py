@@ -16,12 +16,13 @@ EarshotError                  what `earshot-attacker` prints as `error: ...`
     ├── VictimUnreachable     nobody answers at the URL
     ├── UnknownAnswer         something answers that is not an Earshot victim
     ├── BadAnswer             an answer of a wrong shape, or not finite
+    ├── ProofTooHard          the victim asks for more work than is done here
     └── Refusal               the victim refused; one class below for each wire problem:
         MalformedRequest IdempotencyKeyMissing IdempotencyKeyMalformed InvalidKey WrongScope
-        BudgetExhausted NotFound MethodNotAllowed NotAcceptable SlowBody StillRunning TooLarge
-        BatchExceedsBurst UnsupportedMediaType UndecodableAudio WrongLength WrongSampleRate
-        NotFinite OutOfRange KeyReused RateLimited VictimFailed QueueFull Draining DeadlinePassed
-        ModelFailed LedgerUnreachable
+        AccountSuspended BudgetExhausted NotFound MethodNotAllowed NotAcceptable SlowBody
+        StillRunning TooLarge BatchExceedsBurst UnsupportedMediaType UndecodableAudio WrongLength
+        WrongSampleRate NotFinite OutOfRange KeyReused ProofRequired RateLimited VictimFailed
+        QueueFull Draining DeadlinePassed ModelFailed LedgerUnreachable
 """
 
 from typing import ClassVar
@@ -94,6 +95,10 @@ class BadAnswer(OracleError):
     """The victim's answer has a wrong shape or holds NaN."""
 
 
+class ProofTooHard(OracleError):
+    """The victim asks for more work than is done here."""
+
+
 class Refusal(OracleError):
     """The victim refused a request; each wire problem has a class of its own.
 
@@ -101,18 +106,28 @@ class Refusal(OracleError):
         detail: what the victim said of this request.
         retry_after_s: seconds to wait before the same request may succeed, if it said so.
         remaining: clips left in the budget, where it said so.
+        challenge: what a proof must begin with, where it asks for one.
+        bits: zero bits that the proof's hash must begin with, where it asks for one.
     """
 
     code: ClassVar[str]
 
     def __init__(
-        self, detail: str = "", *, retry_after_s: float | None = None, remaining: int | None = None
+        self,
+        detail: str = "",
+        *,
+        retry_after_s: float | None = None,
+        remaining: int | None = None,
+        challenge: str = "",
+        bits: int = 0,
     ) -> None:
         title = self.problem.title
         super().__init__(f"the victim refused ({self.code}): {detail or title}")
         self.detail = detail
         self.retry_after_s = retry_after_s
         self.remaining = remaining
+        self.challenge = challenge
+        self.bits = bits
 
     @property
     def problem(self) -> Problem:
@@ -148,6 +163,12 @@ class WrongScope(Refusal):
     """The API key may not do that."""
 
     code = "wrong-scope"
+
+
+class AccountSuspended(Refusal):
+    """The operator's detectors, or the operator, have stopped the account."""
+
+    code = "account-suspended"
 
 
 class BudgetExhausted(Refusal):
@@ -240,6 +261,12 @@ class KeyReused(Refusal):
     code = "key-reused"
 
 
+class ProofRequired(Refusal):
+    """The victim wants work to be proved first."""
+
+    code = "proof-required"
+
+
 class RateLimited(Refusal):
     """Too many clips a second."""
 
@@ -296,4 +323,10 @@ def refusal_of(document: ProblemDocument, retry_after_s: float | None = None) ->
         )
     if retry_after_s is None and document.retry_after_s is not None:
         retry_after_s = float(document.retry_after_s)
-    return refusal(document.detail, retry_after_s=retry_after_s, remaining=document.remaining)
+    return refusal(
+        document.detail,
+        retry_after_s=retry_after_s,
+        remaining=document.remaining,
+        challenge=document.challenge or "",
+        bits=document.bits or 0,
+    )

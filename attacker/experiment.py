@@ -13,7 +13,10 @@ from attacker.errors import ExperimentError, KnowledgeMissing
 from attacker.known_defences import DefenceKnowledge, KnownDefence
 from attacker.samplers import SamplerSpec
 from attacker.sources import SourceSpec
+from attacker.sources.blinding import BlindingSpec
+from attacker.sources.camouflage import CamouflageSpec
 from attacker.sources.jitter import JitterSpec
+from attacker.sybil import Spread
 from shared.config import Frozen, later, read_yaml, validate
 from shared.contract import ModelCard
 from shared.corpora import CorpusSpec, expanded
@@ -58,6 +61,12 @@ class QuerySettings(Frozen):
     """Clips of one request; a victim that takes fewer lowers it."""
     in_flight: int = Field(default=4, ge=1, le=64)
     """Requests that may wait for an answer at the same time."""
+    accounts: int = later(1, ge=1, le=64)
+    """n: the accounts of a Sybil, each with a key of its own. No account alone
+    shows what all of them buy. A budget of each must hold its share and one batch."""
+    spread: Spread = later("in_turn")
+    """Which batch comes from which account: one after the other, or the first n-th of the budget
+    from the first account, and so on."""
 
 
 class CampaignSpec(Frozen):
@@ -186,11 +195,11 @@ class Experiment(Frozen):
                 "decimals: 2}, or use top1, which needs no knowledge"
             )
         for campaign in self.campaigns:
-            if answers.needs_copies and not isinstance(campaign.source, JitterSpec):
+            if answers.needs_copies and not _sends_copies(campaign.source):
                 raise ValueError(
                     f"campaign {campaign.name}: surrogate.answers is {answers.kind}, but "
                     f"{campaign.source.kind} sends no copies of a window. Use the source jitter, "
-                    "or leave surrogate.answers out"
+                    "or blinding with several copies, or leave surrogate.answers out"
                 )
 
     @property
@@ -280,3 +289,11 @@ def load_experiment(
 
 def _with(marks: tuple[int, ...], bought: int) -> tuple[int, ...]:
     return marks if bought in marks else (*marks, bought)
+
+
+def _sends_copies(source: SourceSpec) -> bool:
+    if isinstance(source, CamouflageSpec):
+        source = source.source
+    return isinstance(source, JitterSpec) or (
+        isinstance(source, BlindingSpec) and source.copies > 1
+    )

@@ -2,6 +2,7 @@
 
 import asyncio
 import ipaddress
+import threading
 import time
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -14,10 +15,12 @@ import numpy as np
 import stamina
 from pydantic import ValidationError
 
+from attacker import proof
 from attacker.errors import (
     BadAnswer,
     ExperimentError,
     OracleError,
+    ProofRequired,
     RateLimited,
     Refusal,
     UnknownAnswer,
@@ -32,6 +35,7 @@ from shared.contract import (
     IDEMPOTENCY_HEADER,
     MODEL_PATH,
     NPY_MEDIA_TYPE,
+    PROOF_HEADER,
     RETRY_AFTER_HEADER,
     AccountStatus,
     ModelCard,
@@ -48,6 +52,8 @@ FIRST_CONTACT_S = 5.0
 """The same for the first question to a victim: one that is not up should be said at once."""
 _CONNECT_S, _ANSWER_S = 5.0, 60.0
 _HEADROOM_BYTES = 4096
+_PROOFS_A_REQUEST = 5
+"""Challenges that are taken up for one request: one, and more where one expired."""
 _GATEWAY_FAILURES = (502, 503, 504)
 START_COMMAND = "earshot-victim serve CHECKPOINT --ledger sqlite:///runs/ledger.sqlite"
 
@@ -59,7 +65,8 @@ class HttpOracle:
 
     Requests are tried again, under the same idempotency key, where the problem allows it or the
     connection broke, for up to ``patience_s``; waiting for the rate limit is not counted, since
-    that is the plan at work. The key appears in no message, event or repr.
+    that is the plan at work. Where the victim wants work to be proved, it is done, on a thread, up
+    to ``most_bits`` bits, and counted in ``work``. The key appears in no message, event or repr.
     """
 
     def __init__(
@@ -69,6 +76,7 @@ class HttpOracle:
         *,
         patience_s: float = PATIENCE_S,
         connections: int = 8,
+        most_bits: int = proof.MOST_BITS,
         on_event: OnEvent | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
@@ -77,6 +85,8 @@ class HttpOracle:
         self.url = url.rstrip("/")
         self.patience_s = patience_s
         self.on_event: OnEvent = on_event or (lambda name, facts: None)
+        self.most_bits = most_bits
+        self.work = proof.Work()
         self._card: ModelCard | None = None
         self._client = httpx.AsyncClient(
             base_url=self.url,
@@ -154,12 +164,32 @@ class HttpOracle:
             raise self._unknown(response) from error
 
     async def _send(self, request: httpx.Request, patience_s: float) -> httpx.Response:
+        left = _PROOFS_A_REQUEST
         while True:
             try:
                 return await self._retry(request, patience_s)
+            except ProofRequired as refusal:
+                left -= 1
+                if left < 0 or not refusal.challenge:
+                    raise
+                request.headers[PROOF_HEADER] = await self._prove(refusal)
             except RateLimited as refusal:
                 self.on_event("retry", {"because": refusal.code})
                 await asyncio.sleep(max(refusal.retry_after_s or 1.0, 0.05))
+
+    async def _prove(self, refusal: ProofRequired) -> str:
+        """Do the work that was asked for; return the value of the header."""
+        stop = threading.Event()
+        try:
+            solved = await asyncio.to_thread(
+                proof.solve, refusal.challenge, refusal.bits, most_bits=self.most_bits, stop=stop
+            )
+        finally:
+            stop.set()  # whoever waits may have been cancelled; a thread cannot be
+        self.work.add(solved.work)
+        facts = {"hashes": solved.work.hashes, "seconds": solved.work.seconds}
+        self.on_event("proof", {"bits": refusal.bits, **facts})
+        return solved.proof
 
     async def _retry(self, request: httpx.Request, patience_s: float) -> httpx.Response:
         ends = time.monotonic() + patience_s
@@ -205,16 +235,16 @@ class HttpOracle:
         response = await self._client.send(request)
         if response.status_code == httpx.codes.OK:
             return response
-        if response.status_code in _GATEWAY_FAILURES and not _is_problem(response):
+        if response.status_code in _GATEWAY_FAILURES and not is_problem(response):
             raise httpx.ProxyError(f"a gateway answered {response.status_code}")
         error = self._error(response)
-        if isinstance(error, Refusal):
+        if isinstance(error, Refusal) and not isinstance(error, ProofRequired):
             facts = {"code": error.code, "detail": error.detail}
             self.on_event("refusal", {**facts, "retry_after_s": error.retry_after_s})
         raise error
 
     def _error(self, response: httpx.Response) -> OracleError:
-        if not _is_problem(response):
+        if not is_problem(response):
             return self._unknown(response)
         try:
             document = ProblemDocument.model_validate_json(response.content)
@@ -229,7 +259,8 @@ class HttpOracle:
         )
 
 
-def _is_problem(response: httpx.Response) -> bool:
+def is_problem(response: httpx.Response) -> bool:
+    """Whether ``response`` holds a problem document."""
     media_type: str = response.headers.get("Content-Type", "")
     return media_type.partition(";")[0] == PROBLEM_MEDIA_TYPE
 
@@ -249,7 +280,7 @@ def _seconds(header: str | None) -> float | None:
 
 
 def is_loopback(url: str) -> bool:
-    """Whether ``url`` is this machine's own, which no proxy can reach."""
+    """Whether ``url`` names this very machine."""
     host = urlsplit(url).hostname or ""
     try:
         return ipaddress.ip_address(host).is_loopback

@@ -201,10 +201,21 @@ class Journal:
 
     # ------------------------------------------------------------------------------- writing
 
-    def plan(self, *, iteration: int, first_index: int, clips: int, payload_sha256: str) -> Batch:
-        """Put a new batch on disk, before anything is sent, and return it with its key."""
-        number = int(self._one("SELECT COALESCE(MAX(number), -1) + 1 FROM batches"))
-        key = f"{self.campaign_id}-{number}"
+    def plan(
+        self,
+        *,
+        iteration: int,
+        first_index: int,
+        clips: int,
+        payload_sha256: str,
+        suffix: str = "",
+    ) -> Batch:
+        """Put a new batch on disk, before anything is sent, and return it with its key.
+
+        ``suffix`` ends the idempotency key.
+        """
+        number = self.next_number()
+        key = f"{self.campaign_id}-{number}{suffix}"
         batch = Batch(number, iteration, first_index, clips, key, payload_sha256)
         with self._db:
             self._db.execute(
@@ -266,6 +277,10 @@ class Journal:
         data = self._one("SELECT answers FROM batches WHERE number = ?", batch.number)
         return self._decode(data)
 
+    def next_number(self) -> int:
+        """Return the number of the batch that is planned next."""
+        return int(self._one("SELECT COALESCE(MAX(number), -1) + 1 FROM batches"))
+
     def next_index(self) -> int:
         """Return the first query index that was never planned; there are no gaps before it."""
         return self.counts().planned
@@ -274,6 +289,11 @@ class Journal:
         """Return the labels (N,) of all observed clips, in the order of observation."""
         rows = self._db.execute("SELECT label FROM clips ORDER BY position").fetchall()
         return np.array([label for (label,) in rows], dtype=np.int64)
+
+    def observed_indices(self) -> np.ndarray:
+        """Return the query indices (N,) of all observed clips, in the order of observation."""
+        rows = self._db.execute("SELECT query_index FROM clips ORDER BY position").fetchall()
+        return np.array([index for (index,) in rows], dtype=np.int64)
 
     def counts(self) -> Counts:
         """Return how far the campaign is.

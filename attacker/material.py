@@ -17,6 +17,8 @@ from shared.corpora import Progress
 from shared.corpora.store import ClipStore
 
 DEFAULT_CACHE = Path("runs/cache")
+_PLACES: Any = {"source": {"generator": True, "source": {"generator": True}}}
+"""Where a generator lies on this machine, which is no part of what is bought."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,8 @@ class Material:
     device: str = "cpu"
     on_corpus: Progress | None = None
     on_note: Callable[[str], None] = lambda text: None
+    accounts: tuple[str, ...] = ()
+    """Names of a Sybil's accounts, in the order of their keys; none of a single account."""
 
     @cached_property
     def store(self) -> ClipStore:
@@ -88,13 +92,18 @@ class Material:
             iterations=campaign.iterations,
             batch_clips=max(1, min(largest)),
             in_flight=query.in_flight,
+            accounts=query.accounts,
+            spread=query.spread,
         )
 
     def identity(self, campaign: CampaignSpec, source: Source, sampler: Sampler) -> dict[str, Any]:
         """Return what makes the campaign's journal its own: what is bought, of whom, from what."""
         card = self.card
+        # A batch that is sent again must find the account that paid for it.
+        sybil = {"accounts": list(self.accounts)} if self.accounts else {}
         return {
-            "campaign": campaign.model_dump(mode="json", exclude={"source": {"generator"}}),
+            **sybil,
+            "campaign": campaign.model_dump(mode="json", exclude=_PLACES),
             "budget": self.experiment.budget,
             "seed": self.experiment.seed,
             "material": source.material,

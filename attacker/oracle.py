@@ -9,7 +9,7 @@ from attacker.errors import BadAnswer
 from shared.contract import AccountStatus, ModelCard
 
 OnEvent = Callable[[str, dict[str, Any]], None]
-"""Called as (``refusal`` or ``retry``, what is known of it) for everything but an answer."""
+"""Called as (``refusal``, ``retry`` or ``proof``, what is known of it) for all but an answer."""
 
 
 class Oracle(Protocol):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from attacker import surrogate
 from attacker.campaign import Campaign
+from attacker.errors import ExperimentError
 from attacker.experiment import CampaignSpec, Experiment
 from attacker.http_oracle import HttpOracle
 from attacker.journal import Journal
@@ -16,6 +17,7 @@ from attacker.oracle import Oracle
 from attacker.run_folder import RunFolder
 from attacker.samplers import Sampler
 from attacker.sources import Source
+from attacker.sybil import SybilOracle
 from attacker.transfer_set import Clips, kept_path
 from shared.runtime import choose_device, tune_process
 from shared.training import Epoch
@@ -28,7 +30,8 @@ class Theft:
     experiment: Experiment
     folder: RunFolder
     url: str
-    key: str = field(repr=False)
+    keys: tuple[str, ...] = field(repr=False)
+    """One for each account of the experiment, in order."""
     cache: Path
     device: str
     patience_s: float
@@ -46,31 +49,56 @@ class Theft:
             train_surrogates(material, campaign, self.folder, view)
 
     async def _buy_all(self, view: View, argv: Sequence[str], device: str) -> Material:
-        oracle = HttpOracle(
-            self.url,
-            self.key,
-            patience_s=self.patience_s,
-            connections=self.experiment.query.in_flight + 1,
+        oracles = self._oracles()
+        oracle: Oracle = oracles[0] if len(oracles) == 1 else SybilOracle(oracles)
+        try:
+            return await self._buy_from(oracle, oracles, view, argv, device)
+        finally:
+            await oracle.close()
+
+    def _oracles(self) -> list[HttpOracle]:
+        query = self.experiment.query
+        if len(self.keys) < query.accounts:
+            raise ExperimentError(
+                f"query.accounts is {query.accounts}, but {len(self.keys)} keys are given. Write "
+                "one key a line, each of an account of its own, into the file of --key-file, or "
+                "into EARSHOT_KEYS."
+            )
+        return [
+            HttpOracle(self.url, key, patience_s=self.patience_s, connections=query.in_flight + 1)
+            for key in self.keys[: query.accounts]
+        ]
+
+    async def _buy_from(
+        self,
+        oracle: Oracle,
+        oracles: Sequence[HttpOracle],
+        view: View,
+        argv: Sequence[str],
+        device: str,
+    ) -> Material:
+        card = await oracle.card()
+        names = await oracle.names() if isinstance(oracle, SybilOracle) else ()
+        self.experiment.demand_audio(card)
+        surrogate.demand_initial_layers(self.experiment.surrogate, len(card.labels))
+        surrogate.demand_answers(self.experiment.surrogate, card)
+        material = Material(
+            self.experiment, card, self.cache, device, view.corpus, view.note, names
         )
-        async with oracle:
-            card = await oracle.card()
-            self.experiment.demand_audio(card)
-            surrogate.demand_initial_layers(self.experiment.surrogate, len(card.labels))
-            surrogate.demand_answers(self.experiment.surrogate, card)
-            material = Material(self.experiment, card, self.cache, device, view.corpus, view.note)
-            # All sources and samplers are made before the first clip is paid for.
-            parts = [
-                (campaign, material.source(campaign), material.sampler(campaign))
-                for campaign in self.experiment.campaigns
-            ]
-            for campaign, source, sampler in parts:  # a refused start leaves the record as it was
-                identity = material.identity(campaign, source, sampler)
-                Journal.demand_same(self.folder.campaign(campaign.name), identity)
-            self.folder.record(self.experiment, self.experiment.seed, card, self.url, argv)
-            for campaign, source, sampler in parts:
-                watch = CampaignView(view, campaign.name, len(card.labels))
-                oracle.on_event = watch.counting(self.folder.on_event(campaign.name))
-                await buy(material, campaign, source, sampler, oracle, self.folder, watch)
+        # All sources and samplers are made before the first clip is paid for.
+        parts = [
+            (campaign, material.source(campaign), material.sampler(campaign))
+            for campaign in self.experiment.campaigns
+        ]
+        for campaign, source, sampler in parts:  # a refused start leaves the record as it was
+            identity = material.identity(campaign, source, sampler)
+            Journal.demand_same(self.folder.campaign(campaign.name), identity)
+        self.folder.record(self.experiment, self.experiment.seed, card, self.url, argv)
+        for campaign, source, sampler in parts:
+            watch = CampaignView(view, campaign.name, len(card.labels))
+            for one in oracles:
+                one.on_event = watch.counting(self.folder.on_event(campaign.name))
+            await buy(material, campaign, source, sampler, oracle, self.folder, watch)
         return material
 
 

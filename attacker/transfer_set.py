@@ -85,7 +85,7 @@ class Clips:
         if (places == len(self._sorted)).any() or (self._sorted[places] != indices).any():
             raise KeyError(f"not all of the queries {indices} are among these clips")
         if self._kept is None:
-            return self.source.render(indices)
+            return self.source.training_clips(indices)
         return from_int16(self._kept[self._order[places]])
 
     def discard(self) -> None:
@@ -96,7 +96,7 @@ class Clips:
 
     def _made_again(self, indices: np.ndarray) -> Iterable[np.ndarray]:
         for start in range(0, len(indices), _RENDER_CLIPS):
-            yield to_int16(self.source.render(indices[start : start + _RENDER_CLIPS]))
+            yield to_int16(self.source.training_clips(indices[start : start + _RENDER_CLIPS]))
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,8 @@ RETRY_AFTER_HEADER = "Retry-After"
 RATE_LIMIT_HEADER = "RateLimit"
 RATE_LIMIT_POLICY_HEADER = "RateLimit-Policy"
 REQUEST_ID_HEADER = "X-Request-Id"
+PROOF_HEADER = "Earshot-Proof"
+"""``<challenge>.<nonce>``: the work that a ``proof-required`` asked for (:mod:`shared.proof`)."""
 CAMPAIGN_HEADER = "X-Earshot-Campaign"
 """Names the campaign that a request belongs to, for the server's log and for nothing else:
 1 to 64 of ``A-Z a-z 0-9 . _ -``."""
@@ -92,17 +94,29 @@ class ClassifyAnswer(WireModel):
 
 
 class AccountStatus(WireModel):
-    """Answer of ``GET /v1/account``: what the key's account may still spend, in clips."""
+    """Answer of ``GET /v1/account``: what the key's account may still spend, in units.
+
+    A clip costs one unit, or more where its plan prices what an answer reveals.
+    """
 
     account: str
     plan: str
     budget: int | None
-    """Clips that will ever be granted; None is without limit (audit keys)."""
+    """Units that will ever be granted; None is without limit (audit keys)."""
     spent: int
     remaining: int | None
     rate_per_s: float | None
     burst: int | None = None
+    daily_budget: int | None = None
+    """Clips that a day allows; None is without such a limit."""
+    daily_remaining: int | None = None
+    """Clips that are left of it now."""
     price_per_clip: float = 0.0
+    """Money for a unit of the budget; tiers of a plan may change it as ``spent`` grows."""
+    spent_money: float = 0.0
+    """``spent`` in money, at the prices of the plan as it is sold now."""
+    most_units_per_clip: int = 1
+    """Units of the budget that a clip may cost; what is left over is given back with its answer."""
 
 
 class ProblemDocument(WireModel):
@@ -116,6 +130,10 @@ class ProblemDocument(WireModel):
     remaining: int | None = None
     """Clips left in the budget, on ``budget-exhausted``."""
     retry_after_s: int | None = None
+    challenge: str | None = None
+    """What the proof must begin with, on ``proof-required``."""
+    bits: int | None = None
+    """Zero bits that the SHA-256 of the proof must begin with, on ``proof-required``."""
 
 
 class KeyOrder(WireModel):
@@ -203,7 +221,7 @@ class KeyUsage(WireModel):
     audited: int
     """Unmetered clips, of an audit key."""
     cost: float
-    """``spent`` in money, at the latest price of its plan."""
+    """``spent`` in money, at the latest prices of its plan."""
     budget: int | None
     """Clips that it will ever be granted; None is without limit."""
     remaining: int | None
@@ -224,6 +242,10 @@ class AccountUsage(WireModel):
     """Of its valid query keys together; None is without limit."""
     remaining: int | None
     last_at: float | None
+    rung: int = 0
+    """Steps of its ladder that are in force."""
+    alarms: int = 0
+    """Alarms since the last step."""
     clips_per_s: float | None = None
     """Clips answered by this replica over the last 10 s."""
     refusals: dict[str, int] = {}
@@ -235,3 +257,65 @@ class AccountList(WireModel):
     """Answer of ``GET /v1/admin/accounts``, by name."""
 
     accounts: list[AccountUsage]
+
+
+class LadderStep(WireModel):
+    """A change of an account's rung."""
+
+    id: str
+    at: float
+    """In s since 1970."""
+    before: int = Field(alias="from")
+    after: int = Field(alias="to")
+    reason: str
+    by: str
+    """``detectors``, ``command``, or ``admin:<key id>``."""
+
+
+class DetectorReading(WireModel):
+    """The score of one window of an account's queries."""
+
+    id: str
+    at: float
+    detector: str
+    query: int
+    """Clips of the account that were seen by then."""
+    score: float | None
+    """None where it is not finite."""
+    threshold: float
+    alarm: bool
+
+
+class AccountLadder(WireModel):
+    """Answer of ``GET`` and ``PUT /v1/admin/accounts/{account}/ladder``."""
+
+    account: str
+    rung: int
+    alarms: int
+    """Since the last step."""
+    queries: int
+    """Clips that were watched."""
+    in_force: dict[str, list[str]]
+    """By plan of the account's valid keys: the steps that are in force, from the mildest on."""
+    steps: list[LadderStep]
+    """The latest 100 steps, oldest first."""
+    readings: list[DetectorReading]
+    """The latest 20 windows, oldest first."""
+
+
+class LadderOrder(BaseModel):
+    """Body of ``PUT /v1/admin/accounts/{account}/ladder``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    rung: int = Field(ge=0, le=32)
+    reason: str = Field(min_length=1, max_length=500)
+    """Why; it is kept for ever."""
+    forget: bool = False
+    """Whether the detectors begin anew: otherwise they go on from what they remember."""
+
+
+class ReadingList(WireModel):
+    """Answer of ``GET /v1/admin/accounts/{account}/readings``: a page, oldest first."""
+
+    readings: list[DetectorReading]

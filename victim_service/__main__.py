@@ -9,7 +9,8 @@ import typer
 from shared.config import load_yaml
 from shared.messages import explain
 from shared.runtime import tune_process
-from victim_service.commands import keys, ledger, top
+from victim_service.commands import detectors as detector_commands
+from victim_service.commands import keys, ladder, ledger, top
 from victim_service.commands import plans as plan_commands
 from victim_service.commands import start as start_command
 from victim_service.commands import watermark as watermark_command
@@ -23,7 +24,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(keys.app, name="keys")
+app.add_typer(ladder.app, name="ladder")
 app.add_typer(ledger.app, name="ledger")
+app.add_typer(detector_commands.app, name="detectors")
 app.add_typer(plan_commands.app, name="plans")
 app.command("top")(top.top)
 app.command("start")(start_command.start)

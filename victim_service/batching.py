@@ -28,7 +28,7 @@ from victim_service.waiting import Array, Job, Pace, Slice, tell_all
 _log = structlog.get_logger("victim")
 
 Predict = Callable[[Array], Array]
-"""(B, T) clips to (B, K) probabilities."""
+"""(B, T) clips to rows (B, K + E): probabilities, and what the model has beside them."""
 
 _SLICE_CLIPS = 8
 _SHORTEST_RETRY_S, _LONGEST_RETRY_S = 1.0, 10.0
@@ -60,7 +60,7 @@ class Place:
         self._job: Job | None = None
 
     def push(self, clips: Array) -> asyncio.Future[Array]:
-        """Queue ``clips`` (B, T); return what will hold their probabilities (B, K).
+        """Queue ``clips`` (B, T); return what will hold their rows (B, K + E).
 
         It may hold a Refusal instead: model-failed or deadline-passed. Once only.
         """
@@ -76,7 +76,7 @@ class Place:
             self._job.future.cancel()
 
     async def run(self, clips: Array) -> Array:
-        """Return the probabilities (B, K) of ``clips`` (B, T); cancel it to drop the request.
+        """Return the rows (B, K + E) of ``clips`` (B, T); cancel it to drop the request.
 
         Raises:
             Refusal: model-failed, deadline-passed.

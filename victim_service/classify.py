@@ -5,16 +5,21 @@ import contextlib
 import hashlib
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from shared.audio import AudioError, decode_clips
-from victim_service import failpoints
+from victim_service import failpoints, policies, proofs
+from victim_service.account_state import AccountState
 from victim_service.batching import Place
 from victim_service.defences import Asked, defend
+from victim_service.detectors import Seen
 from victim_service.errors import ClientGone, Refusal
 from victim_service.labels import Released, release
-from victim_service.ledger.base import Grant, KeyRecord, Policy, Query, Standing
+from victim_service.ladder import Terms, terms_of
+from victim_service.ledger.base import Grant, Policy, Query, Standing
+from victim_service.ledger.records import KeyRecord
+from victim_service.observing import watches
 from victim_service.parts import Parts
 from victim_service.plan_book import Sold
 from victim_service.plans import Plan
@@ -55,6 +60,8 @@ class Sent:
     named: bool = True
     """Whether the client gave the idempotency key; one that was made for it is told with the
     answer, so that what was paid can be had, whatever happens on the way."""
+    proof: str = field(default="", repr=False)
+    """The work that the client says it has done; empty when it says nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,19 +80,28 @@ async def classify(parts: Parts, caller: Caller, sent: Sent, client_left: Client
         ClientGone: the reservation of a query that the client named stands, and a retry with the
             same key takes it over, paid.
     """
+    terms, state = await _terms(parts, caller)
     clips, payload = await _decode(parts, sent)
-    query = _query(parts, caller, sent, payload, len(clips))
+    query = _query(parts, caller, terms, sent, payload, len(clips))
     ledger = parts.ledger
+    await _check_work(parts, terms, state, query, sent.proof)
     with parts.batcher.admit(len(clips)) as place:
         await failpoints.reach("before-reserve")
         grant = await _reserve(parts, caller, query)
         try:
             await failpoints.reach("after-reserve")
-            sold = await _bought(parts, caller, grant)
+            terms, version = await _bought(parts, caller, grant)
             await failpoints.reach("before-model")
-            probabilities = await _predict(parts, place, clips, client_left)
+            rows = await _predict(parts, place, clips, client_left)
             await failpoints.reach("after-model")
-            released = await _release(parts, query, grant, sold, clips, probabilities)
+            probabilities = rows[:, : len(parts.card.labels)]
+            cost = terms.units(policies.cost(terms.plan, probabilities), len(clips))
+            released = await _release(
+                parts, query, grant, Sold(terms.plan, version), clips, probabilities
+            )
+            if caller.metered and not grant.replayed and watches(caller.plan):
+                seen = Seen(rows[:, probabilities.shape[1] :], probabilities, clips)
+                await parts.observing.observe(caller.plan, query, seen)
         except ClientGone:
             # Who left before learning the query's name cannot come back for it.
             end = ledger.abandon if sent.named else ledger.release
@@ -98,11 +114,23 @@ async def classify(parts: Parts, caller: Caller, sent: Sent, client_left: Client
             raise
     await failpoints.reach("before-commit")
     if caller.metered and not grant.replayed:
-        await _timed(parts, "commit", ledger.commit(query, grant))
-        parts.metrics.budget_spent.labels(caller.plan.name).inc(len(clips))
+        await _timed(parts, "commit", ledger.commit(query, grant, cost))
+        spent = len(clips) if cost is None else cost
+        parts.metrics.budget_spent.labels(caller.plan.name).inc(spent)
     await failpoints.reach("after-commit")
     parts.metrics.clips.labels(caller.plan.name, "yes" if grant.charged else "no").inc(len(clips))
-    return Answer(released, grant)
+    return Answer(released, _settled(grant, cost))
+
+
+def _settled(grant: Grant, cost: int | None) -> Grant:
+    """Return ``grant`` as it stands once what was reserved beyond ``cost`` was given back."""
+    back = 0 if cost is None else max(0, grant.charged - cost)
+    if not back:
+        return grant
+    left = grant.standing
+    remaining = None if left.remaining is None else left.remaining + back
+    standing = replace(left, spent=left.spent - back, remaining=remaining)
+    return replace(grant, charged=grant.charged - back, standing=standing)
 
 
 async def _decode(parts: Parts, sent: Sent) -> tuple[Array, bytes]:
@@ -127,7 +155,25 @@ async def _decode(parts: Parts, sent: Sent) -> tuple[Array, bytes]:
         raise Refusal(error.code, str(error)) from error
 
 
-def _query(parts: Parts, caller: Caller, sent: Sent, payload: bytes, clips: int) -> Query:
+async def _terms(parts: Parts, caller: Caller) -> tuple[Terms, AccountState]:
+    """Return under what the caller is served now; the ledger is asked only where it matters.
+
+    Raises:
+        Refusal: account-suspended.
+    """
+    plan, state = caller.plan, AccountState()
+    if plan.ladder is not None or proofs.asks_for_state(plan.defences):
+        state = AccountState.read(await parts.ledger.account_state(caller.key.account))
+    terms = terms_of(plan, state.rung)
+    if terms.suspended:
+        raise Refusal("account-suspended")
+    return terms, state
+
+
+def _query(
+    parts: Parts, caller: Caller, terms: Terms, sent: Sent, payload: bytes, clips: int
+) -> Query:
+    plan = terms.plan
     if not sent.named and clips > 1:
         raise Refusal("idempotency-key-missing")
     return Query(
@@ -137,10 +183,22 @@ def _query(parts: Parts, caller: Caller, sent: Sent, payload: bytes, clips: int)
         idempotency=f"client:{sent.idempotency}",
         payload=payload,
         clips=clips,
-        policies=caller.policies,
+        policies=caller.policies
+        if plan is caller.plan
+        else plan.policies(caller.key, parts.settings.global_budget),
         plan_version=caller.sold.version,
         model=parts.card.checkpoint_id,
+        cost=terms.units(plan.reserved(clips), clips),
     )
+
+
+async def _check_work(
+    parts: Parts, terms: Terms, state: AccountState, query: Query, proof: str
+) -> None:
+    """Return when the work that is asked for is done; as a rule there is none."""
+    wanted = proofs.demand(terms.plan.defences, state, query.clips, at_least=terms.bits)
+    if wanted is not None:
+        await proofs.require(parts.ledger, parts.secret, query, wanted, proof)
 
 
 async def _reserve(parts: Parts, caller: Caller, query: Query) -> Grant:
@@ -151,18 +209,28 @@ async def _reserve(parts: Parts, caller: Caller, query: Query) -> Grant:
     return await _timed(parts, "reserve", reservation)
 
 
-async def _bought(parts: Parts, caller: Caller, grant: Grant) -> Sold:
-    """Return the plan that the query was first reserved under: its answer never changes."""
-    if not caller.metered or grant.plan_version == caller.sold.version:
-        return caller.sold
-    plan = await parts.plan_book.at(caller.plan.name, grant.plan_version)
+async def _bought(parts: Parts, caller: Caller, grant: Grant) -> tuple[Terms, int]:
+    """Return the terms, and the version of the plan, that the query was first reserved under.
+
+    They decide the answer, which never changes.
+
+    Raises:
+        Refusal: account-suspended, by a step that was taken while the query was reserved.
+    """
+    plan: Plan | None = caller.plan
+    if caller.metered and grant.plan_version != caller.sold.version:
+        plan = await parts.plan_book.at(caller.plan.name, grant.plan_version)
     if plan is None:
         raise Refusal("internal", "The ledger has lost a version of the plan. Tell the operator.")
-    return Sold(plan, grant.plan_version)
+    rung = AccountState.read(grant.state).rung if plan.ladder is not None else 0
+    terms = terms_of(plan, rung)
+    if terms.suspended:
+        raise Refusal("account-suspended")
+    return terms, grant.plan_version if caller.metered else caller.sold.version
 
 
 async def _predict(parts: Parts, place: Place, clips: Array, client_left: ClientLeft) -> Array:
-    """Return the probabilities (B, K), unless the deadline passes or the client leaves before."""
+    """Return the rows (B, K + E), unless the deadline passes or the client leaves before."""
     answer = place.push(clips)
     try:
         # Most answers are there before it is worth watching the client.
@@ -210,7 +278,8 @@ async def _release(
             plan_version=sold.version,
             state=grant.state,
         )
-        return release(defend(probabilities, clips, plan.defences, asked), plan)
+        rows = policies.shown(plan, grant.state, probabilities)
+        return release(defend(rows, clips, plan.defences, asked), plan)
 
     if probabilities.size > _OFF_LOOP_NUMBERS or plan.defences:
         return await asyncio.to_thread(work)

@@ -18,6 +18,8 @@ import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from shared.networks.base import SpeakerNetwork
+
 Array = npt.NDArray[np.float32]
 
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
@@ -28,7 +30,9 @@ _EXAMPLE_CLIPS = 3
 
 
 class CpuForm:
-    """Answers (B, T) clips with (B, K) probabilities; may be called from several threads.
+    """Answers (B, T) clips with (B, K + E): probabilities, and embeddings beside them.
+
+    It may be called from several threads, and a row is the same alone and in any batch.
 
     Every calling thread computes on its own, with ``threads`` torch threads: that keeps all
     processors busy even while one of them serves the wire.
@@ -43,7 +47,7 @@ class CpuForm:
         self._prepared = threading.local()
 
     def __call__(self, clips: Array) -> Array:
-        """Return the probabilities (B, K) of ``clips`` (B, T)."""
+        """Return probabilities and embeddings (B, K + E) of ``clips`` (B, T)."""
         if not getattr(self._prepared, "done", False):
             torch.set_num_threads(self._threads)  # OpenMP keeps this for each thread
             self._prepared.done = True
@@ -54,24 +58,38 @@ class CpuForm:
         return answer[: len(clips)]
 
 
-class _Probabilities(nn.Module):
+def logits_and_embeddings(
+    network: nn.Module, clips: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the logits (B, K) and embeddings (B, E) of ``clips``.
+
+    E is 0 for a network that is not one of speakers.
+    """
+    if isinstance(network, SpeakerNetwork):
+        embeddings = network.embed(clips)
+        return network.head(embeddings), embeddings
+    logits: torch.Tensor = network(clips)
+    return logits, logits[:, :0]
+
+
+class _SideBySide(nn.Module):
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
 
     def forward(self, clips: torch.Tensor) -> torch.Tensor:
-        probabilities: torch.Tensor = self.network(clips).softmax(dim=1)
-        return probabilities
+        logits, embeddings = logits_and_embeddings(self.network, clips)
+        return torch.cat((logits.softmax(dim=1), embeddings), dim=1)
 
 
 def one_call(network: nn.Module, clip_samples: int) -> Callable[[torch.Tensor], torch.Tensor]:
-    """Return clips (B, T) to probabilities (B, K) by ``network``, as one call without the GIL.
+    """Return clips (B, T) to rows (B, K + E) by ``network``, as one call without the GIL.
 
     It is traced once, on :data:`_EXAMPLE_CLIPS` clips, and serves any number of them.
     """
     example = torch.zeros(_EXAMPLE_CLIPS, clip_samples)
     with _no_advice(), torch.inference_mode():
-        traced = torch.jit.trace(_Probabilities(network).eval(), example, check_trace=False)  # type: ignore[no-untyped-call]
+        traced = torch.jit.trace(_SideBySide(network).eval(), example, check_trace=False)  # type: ignore[no-untyped-call]
         frozen: Callable[[torch.Tensor], torch.Tensor] = torch.jit.freeze(traced)
     return frozen
 

@@ -6,6 +6,7 @@ VictimError
 └── ClientGone      the client left before its answer; nobody is there to be told
 """
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from shared.errors import PROBLEMS, Problem
@@ -38,6 +39,7 @@ class Refusal(VictimError):  # noqa: N818 - an outcome, not a fault
         remaining: int | None = None,
         headers: dict[str, str] | None = None,
         standing: "Standing | None" = None,
+        members: Mapping[str, str | int] | None = None,
     ) -> None:
         self.problem: Problem = PROBLEMS[code]
         self.detail = detail or self.problem.title
@@ -45,6 +47,7 @@ class Refusal(VictimError):  # noqa: N818 - an outcome, not a fault
         self.remaining = remaining
         self.headers = headers or {}
         self.standing = standing
+        self.members = dict(members or {})
         super().__init__(f"{code}: {self.detail}")
 
     @property

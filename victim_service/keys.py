@@ -17,7 +17,8 @@ from typing import TypeVar
 
 from shared.contract import Scope
 from victim_service.errors import Refusal
-from victim_service.ledger.base import KeyRecord, Ledger
+from victim_service.ledger.base import Ledger
+from victim_service.ledger.records import KeyRecord
 
 ValueT = TypeVar("ValueT")
 

@@ -68,6 +68,25 @@ class Metrics:
             "victim_body_bytes", "Bytes of bodies held in memory.", registry=self.registry
         )
 
+        self.windows = Counter(
+            "victim_detector_windows",
+            "Windows of queries that detectors scored.",
+            ["detector"],
+            registry=self.registry,
+        )
+        self.alarms = Counter(
+            "victim_detector_alarms",
+            "Windows above their threshold.",
+            ["detector"],
+            registry=self.registry,
+        )
+        self.ladder_steps = Counter(
+            "victim_ladder_steps",
+            "Steps that accounts took on their ladder, by the rung that they led to.",
+            ["rung"],
+            registry=self.registry,
+        )
+
     def batch(self, clips: int, seconds: float) -> None:
         """Note one call of the model (:class:`~victim_service.batching.Observer`)."""
         self.batch_clips.observe(clips)

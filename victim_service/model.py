@@ -1,4 +1,4 @@
-"""A checkpoint, made ready to answer: (B, T) samples to (B, K) probabilities."""
+"""A checkpoint, made ready to answer: (B, T) samples to (B, K) probabilities and embeddings."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,7 +82,11 @@ class Predictor:
             )
 
     def predict(self, clips: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Return the probabilities (B, K) of ``clips`` (B, T), float32 in [-1, 1]."""
+        """Return rows (B, K + E) for ``clips`` (B, T), float32 in [-1, 1].
+
+        Each holds the K probabilities and, beside them, the speaker embedding; E is 0 for a network
+        that has none.
+        """
         return self._form(clips)
 
     def warm_up(self) -> None:

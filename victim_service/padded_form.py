@@ -8,14 +8,14 @@ are copied while the other lane computes. On a CPU the same code runs without pi
 import contextlib
 import queue
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
 
-from victim_service.cpu_form import fold_batch_norms
+from victim_service.cpu_form import fold_batch_norms, logits_and_embeddings
 
 Array = npt.NDArray[np.float32]
 Precision = Literal["fp32", "tf32", "bf16"]
@@ -33,9 +33,10 @@ def shapes_up_to(most_clips: int) -> tuple[int, ...]:
 
 
 class PaddedForm:
-    """Answers (B, T) clips with (B, K) probabilities; may be called from several threads.
+    """Answers (B, T) clips with (B, K + E): probabilities, and embeddings beside them.
 
-    ``lanes`` calls run side by side, each with its own memory and, on a GPU, its own stream.
+    It may be called from several threads. ``lanes`` calls run side by side, each with its own
+    memory and, on a GPU, its own stream.
 
     Raises:
         RuntimeError: the network cannot be compiled here.
@@ -61,7 +62,7 @@ class PaddedForm:
             # cuDNN rounds to TF32 unless told otherwise, which fp32 must not mean.
             torch.backends.cudnn.allow_tf32 = precision != "fp32"
             torch.backends.cuda.matmul.allow_tf32 = precision != "fp32"
-        forward = _Probabilities(network.to(device), device.type, bf16=precision == "bf16")
+        forward = _SideBySide(network.to(device), device.type, bf16=precision == "bf16")
         self._forward: Callable[[torch.Tensor], torch.Tensor] = (
             torch.compile(forward, dynamic=False) if compiled else forward
         )
@@ -80,7 +81,7 @@ class PaddedForm:
                     lane.run(self._forward, self._device, shape)
 
     def __call__(self, clips: Array) -> Array:
-        """Return the probabilities (B, K) of ``clips`` (B, T)."""
+        """Return probabilities and embeddings (B, K + E) of ``clips`` (B, T)."""
         most = self.shapes[-1]
         if len(clips) > most:
             parts = [self(clips[start : start + most]) for start in range(0, len(clips), most)]
@@ -112,7 +113,7 @@ class _Lane:
     def run(
         self, forward: Callable[[torch.Tensor], torch.Tensor], device: torch.device, shape: int
     ) -> Array:
-        """Return the probabilities (shape, K) of what was loaded; valid until the next call."""
+        """Return the rows (shape, K + E) of what was loaded; valid until the next call."""
         with contextlib.nullcontext() if self._stream is None else torch.cuda.stream(self._stream):
             answer = forward(self._clips[:shape].to(device, non_blocking=True))
             if self._answer is None:
@@ -126,7 +127,7 @@ class _Lane:
         return rows
 
 
-class _Probabilities(nn.Module):
+class _SideBySide(nn.Module):
     """A network with its softmax, which is always taken in float32."""
 
     def __init__(self, network: nn.Module, device_type: str, *, bf16: bool) -> None:
@@ -136,8 +137,7 @@ class _Probabilities(nn.Module):
         self._bf16 = bf16
 
     def forward(self, clips: torch.Tensor) -> torch.Tensor:
-        """Return probabilities (B, K) of ``clips`` (B, T)."""
+        """Return probabilities and embeddings (B, K + E) of ``clips`` (B, T)."""
         with torch.autocast(self._device_type, torch.bfloat16, enabled=self._bf16):
-            logits: Any = self._network(clips)
-        answer: torch.Tensor = logits.float().softmax(dim=1)
-        return answer
+            logits, embeddings = logits_and_embeddings(self._network, clips)
+        return torch.cat((logits.float().softmax(dim=1), embeddings.float()), dim=1)

@@ -8,6 +8,7 @@ from victim_service.keys import KeyRing
 from victim_service.ledger import Ledger
 from victim_service.metrics import Metrics
 from victim_service.model import VictimCard
+from victim_service.observing import Fitter, Observing
 from victim_service.plan_book import PlanBook
 from victim_service.settings import Settings
 from victim_service.watch import Watch
@@ -24,6 +25,8 @@ class Parts:
     predict: Predict
     secret: bytes = field(repr=False)
     """Decides the draws of the defences; all replicas share it."""
+    reference: Fitter | None = None
+    """What detectors learnt of honest traffic; without it no plan with detectors can be served."""
     workers: int = 1
     batch_clips: int = 32
     """Most clips in one call of the model, where the settings leave it open."""
@@ -36,6 +39,7 @@ class Parts:
         settings, metrics = self.settings, self.metrics
         self.keys = KeyRing(self.ledger)
         self.watch = Watch()
+        self.observing = Observing(self.ledger, self.reference, metrics)
         self.bodies = HeldBytes(settings.max_body_bytes_in_flight)
         self.batcher = Batcher(
             self.predict,

@@ -7,7 +7,8 @@ from functools import partial
 
 from shared.config import ConfigError
 from victim_service.errors import Refusal
-from victim_service.ledger.base import Ledger, PlanRecord
+from victim_service.ledger.base import Ledger
+from victim_service.ledger.records import PlanRecord
 from victim_service.plans import AUDIT, Plan, read_plan
 
 FILE_SOURCE = "file"

@@ -10,16 +10,22 @@ from shared.config import ConfigError, Frozen, load_yaml, validate
 from shared.contract import LabelMode
 from victim_service.defences import AnyDefenceSpec, DefenceSpec, check_chain, check_release
 from victim_service.defences.base import Form
+from victim_service.detectors import AnyDetectorSpec, DetectorSpec
 from victim_service.errors import StartError
+from victim_service.ladder import Ladder, terms_of
+from victim_service.leakage import LeakagePrice, Measure
 from victim_service.ledger.base import (
     GLOBAL_SUBJECT,
     Budget,
-    KeyRecord,
     Policy,
     Rate,
     account_subject,
+    daily,
     key_subject,
 )
+from victim_service.ledger.records import KeyRecord
+from victim_service.prices import PriceTier, check_tiers, money
+from victim_service.speaker_cap import SpeakerCap
 
 RESERVED = ("audit", "admin")
 """Scopes stand in the place of a plan in keys and entries, so that no plan may be named so."""
@@ -52,14 +58,29 @@ class Plan(Frozen):
     defences: tuple[AnyDefenceSpec, ...] = Field(default=(), strict=False)
     """What is done to the model's probabilities before the label mode, in this order."""
     budget: int | None = Field(default=None, ge=0, le=2**53)
-    """Clips that a key will ever be granted; None is without limit."""
+    """Units that a key will ever be granted; None is without limit. A clip is one unit, or more
+    under ``leakage_price``."""
     account_budget: int | None = Field(default=None, ge=0, le=2**53)
-    """Clips that all keys of one account together will ever be granted."""
+    """Units that all keys of one account together will ever be granted."""
+    daily_budget: int | None = Field(default=None, ge=1, le=2**31)
+    """Clips that a key is granted within a day: as many at once, and as many more evenly over each
+    following day. It counts as a rate does, so that replays pay, too."""
     rate_per_s: float | None = Field(default=None, ge=1e-6, le=1e6)
     """Clips a second that a key is granted in the long run; None is without limit."""
     burst: int | None = Field(default=None, ge=1, le=2**31)
     """Clips that a key is granted at once, which also bounds a batch."""
     price_per_clip: float = Field(default=0.0, ge=0, le=1e9, allow_inf_nan=False)
+    """Money for a unit."""
+    price_tiers: tuple[PriceTier, ...] = Field(default=(), strict=False)
+    """Other prices of a key's later units."""
+    leakage_price: LeakagePrice | None = None
+    """Units by what an answer reveals."""
+    speaker_cap: SpeakerCap | None = None
+    """Speakers that an account is told of."""
+    detectors: tuple[AnyDetectorSpec, ...] = Field(default=(), strict=False)
+    """What watches the queries of an account."""
+    ladder: Ladder | None = None
+    """What their alarms lead to, and what an operator may set."""
     headers: Literal["full", "coarse", "none"] = "full"
     """What answers and refusals tell of what is left. coarse: the budget in tenths, nothing of the
     rate; none: nothing. ``/v1/account`` always tells all, to those who ask."""
@@ -77,15 +98,58 @@ class Plan(Frozen):
         check_chain(chain)
         return chain
 
+    @field_validator("price_tiers")
+    @classmethod
+    def _rising(cls, tiers: tuple[PriceTier, ...]) -> tuple[PriceTier, ...]:
+        check_tiers(tiers)
+        return tiers
+
+    @field_validator("detectors")
+    @classmethod
+    def _all_different(cls, specs: tuple[DetectorSpec, ...]) -> tuple[DetectorSpec, ...]:
+        settings = [spec.model_dump_json(exclude={"threshold"}) for spec in specs]
+        for place, spec in enumerate(specs):
+            if settings[place] in settings[:place]:
+                raise ValueError(f"two of {spec.kind} watch alike. Keep one of them")
+        return specs
+
     @model_validator(mode="after")
     def _whole(self) -> Self:
+        self._check()
+        for rung in range(1, len(self.ladder.steps) + 1 if self.ladder else 0):
+            try:
+                plan = terms_of(self, rung).plan
+                check_chain(plan.defences)
+                plan._check()
+            except ValueError as error:
+                raise ValueError(f"ladder, step {rung}: {error}") from error
+        return self
+
+    def _check(self) -> None:
         for mode, name in _MODE_FIELDS.items():
             if (self.label_mode == mode) != (getattr(self, name) is not None):
                 raise ValueError(f"{name} goes with label_mode {mode}. Set both, or neither")
         if (self.rate_per_s is None) != (self.burst is None):
             raise ValueError("rate_per_s and burst go together. Set both, or neither")
+        if self.speaker_cap and self.speaker_cap.beyond == "uniform" and self.label_mode == "hard":
+            raise ValueError(
+                "beyond: uniform has no label to tell in label_mode hard: it would always be the "
+                "first one. Set beyond: told"
+            )
         check_release(self.defences, self.label_mode, _MODE_NEEDS[self.label_mode])
-        return self
+
+    @property
+    def leakage_measure(self) -> Measure:
+        """How the leakage of an account is measured."""
+        return self.leakage_price.measure if self.leakage_price else "entropy"
+
+    def reserved(self, clips: int) -> int | None:
+        """Return the units that ``clips`` clips may cost; None for one a clip."""
+        return self.leakage_price.reserved(clips) if self.leakage_price else None
+
+    def money(self, units: int) -> float:
+        """Return what the first ``units`` units of a key cost together."""
+        return money(units, self.price_per_clip, self.price_tiers)
 
     def policies(self, key: KeyRecord, global_budget: int | None) -> tuple[Policy, ...]:
         """Return what a query of ``key`` must satisfy, all or none; the key's own budget first."""
@@ -98,6 +162,8 @@ class Plan(Frozen):
         ]
         if self.rate_per_s is not None and self.burst is not None:
             policies.append(Rate(subject, self.rate_per_s, self.burst))
+        if self.daily_budget is not None:
+            policies.append(daily(subject, self.daily_budget))
         return tuple(policies)
 
 

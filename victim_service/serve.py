@@ -17,6 +17,8 @@ import uvicorn
 from shared.checkpoint import CheckpointError
 from victim_service import failpoints
 from victim_service.app import create_app
+from victim_service.detectors.fitted import FOLDER as DETECTORS_FOLDER
+from victim_service.detectors.fitted import Fitted, load_fitted
 from victim_service.door import ABORT_FACTOR, DoorLimits, door
 from victim_service.errors import StartError
 from victim_service.ledger import open_ledger
@@ -58,17 +60,27 @@ def build_parts(settings: Settings, checkpoint: Path) -> Parts:
         raise StartError(str(error)) from error
     prepared = asyncio.run(prepare(settings, files))
     ledger = open_ledger(settings.ledger, settings.ledger_timeout_s)
-    return Parts(
+    parts = Parts(
         settings=settings,
         card=predictor.card,
         ledger=ledger,
         plan_book=PlanBook(ledger),
         predict=predictor.predict,
         secret=prepared.secret,
+        reference=_reference(checkpoint, predictor.card.checkpoint_id, prepared.secret),
         workers=predictor.workers,
         batch_clips=predictor.batch_clips,
         notice=prepared.notice(),
     )
+    for sold in prepared.sold:
+        parts.observing.prepare(sold.plan)
+    return parts
+
+
+def _reference(checkpoint: Path, checkpoint_id: str, secret: bytes) -> Fitted | None:
+    """Return what detectors learnt of honest traffic, if that was ever fitted."""
+    folder = checkpoint / DETECTORS_FOLDER
+    return load_fitted(folder, checkpoint_id, secret) if folder.is_dir() else None
 
 
 def bind(host: str, port: int) -> socket.socket:

@@ -11,7 +11,8 @@ from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
 from shared.config import ConfigError
 from shared.contract import AccountUsage, KeyInfo, KeyUsage
-from victim_service.ledger.base import AccountSpend, KeyRecord, PlanRecord
+from victim_service.account_state import AccountState
+from victim_service.ledger.records import AccountSpend, KeyRecord, PlanRecord
 from victim_service.plans import Plan, read_plan
 from victim_service.watch import Watch
 
@@ -65,8 +66,12 @@ def account_usages(
     spends: Sequence[AccountSpend],
     plans: Mapping[str, Plan],
     global_budget: int | None,
+    states: Mapping[str, str] | None = None,
 ) -> list[AccountUsage]:
-    """Return the usage of every account that has a key, by name; ``plans`` as they are sold now."""
+    """Return the usage of every account that has a key, by name; ``plans`` as they are sold now.
+
+    ``states`` are the defence states of accounts, as the ledger keeps them.
+    """
     records: dict[str, list[KeyRecord]] = defaultdict(list)
     for record in keys:
         records[record.account].append(record)
@@ -74,7 +79,13 @@ def account_usages(
     for spend in spends:
         bought[spend.key_id].append(spend)
     left = None if global_budget is None else global_budget - sum(row.spent for row in spends)
-    return [_account(name, records[name], bought, plans, left) for name in sorted(records)]
+    found = [_account(name, records[name], bought, plans, left) for name in sorted(records)]
+    return [one.model_copy(update=_standing((states or {}).get(one.account, ""))) for one in found]
+
+
+def _standing(text: str) -> dict[str, int]:
+    state = AccountState.read_or_new(text)
+    return {"rung": state.rung, "alarms": state.alarms}
 
 
 def _account(
@@ -135,7 +146,7 @@ def _key(
         spent=spent,
         queries=sum(row.queries for row in rows),
         audited=sum(row.audited for row in rows),
-        cost=sum(row.spent * plans[row.plan].price_per_clip for row in rows if row.plan in plans),
+        cost=sum(plans[row.plan].money(row.spent) for row in rows if row.plan in plans),
         budget=budget,
         remaining=None if remaining is None else max(0, remaining),
         last_at=max((row.last_at for row in rows if row.last_at > 0), default=None),

@@ -1,6 +1,5 @@
 """`earshot-attacker honest`: what honest users lose to each plan."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -65,6 +64,7 @@ def honest(
     from attacker.lab.benign.drive import Traffic
     from attacker.lab.benign.measure import HonestTrial
     from attacker.lab.bundle import read_bundle
+    from attacker.lab.json_lines import append_row
 
     chosen = choose_users(users)
     traffic = Traffic(clips, rate, batch_clips, patience_s)
@@ -76,7 +76,7 @@ def honest(
         for row in trial.rows(plans, chosen, range(seeds)):
             rows.append(row)
             if out is not None:
-                append(out, row)
+                append_row(out, row)
             if len(rows) == len(chosen) * seeds:
                 console.print(table(rows))
                 rows = []
@@ -97,13 +97,6 @@ def choose_users(named: str) -> "Sequence[UserSpec]":
                 f"--users: there is no user {kind!r}. Name one or more of {', '.join(USERS)}."
             )
     return [USERS[kind].model_validate({}) for kind in kinds or USERS]
-
-
-def append(path: Path, row: "HonestRow") -> None:
-    """Add ``row`` to a JSON lines file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(row.model_dump(mode="json")) + "\n")
 
 
 def table(rows: "Sequence[HonestRow]") -> Table:

@@ -17,7 +17,9 @@ Url = Annotated[str, typer.Option(envvar="EARSHOT_URL", help="Address of the vic
 Key = Annotated[
     str, typer.Option(help="API key of the query scope; better in EARSHOT_KEY or --key-file.")
 ]
-KeyFile = Annotated[Path | None, typer.Option(help="File that holds the API key.")]
+KeyFile = Annotated[
+    Path | None, typer.Option(help="File with the API key, or one a line: a Sybil's.")
+]
 Out = Annotated[
     Path | None, typer.Option(help="Run folder.", show_default="runs/<name of the experiment>")
 ]
@@ -91,14 +93,34 @@ def read_key(key: str, key_file: Path | None) -> str:
         ExperimentError: there is none, or the file cannot be read.
     """
     if key_file is not None:
-        try:
-            key = key_file.read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise ExperimentError(
-                f"--key-file {key_file}: cannot be read ({type(error).__name__}). Write the key "
-                "that `earshot-victim keys issue` printed into it."
-            ) from error
-    key = key or os.environ.get("EARSHOT_KEY", "")
+        key = _read(key_file)
+    return _sound(key or os.environ.get("EARSHOT_KEY", ""))
+
+
+def read_keys(key: str, key_file: Path | None) -> tuple[str, ...]:
+    """Return the API keys of a Sybil: the lines of ``--key-file``, or those of EARSHOT_KEYS.
+
+    Without either they are the one that :func:`read_key` finds.
+
+    Raises:
+        ExperimentError: there is none, or the file cannot be read.
+    """
+    text = _read(key_file) if key_file is not None else key or os.environ.get("EARSHOT_KEYS", "")
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return tuple(_sound(line) for line in lines) or (read_key(key, key_file),)
+
+
+def _read(key_file: Path) -> str:
+    try:
+        return key_file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ExperimentError(
+            f"--key-file {key_file}: cannot be read ({type(error).__name__}). Write the key "
+            "that `earshot-victim keys issue` printed into it."
+        ) from error
+
+
+def _sound(key: str) -> str:
     if not key:
         raise ExperimentError(
             "no API key. Issue one with `earshot-victim keys issue --plan soft --account NAME`, "

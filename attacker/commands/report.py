@@ -99,48 +99,41 @@ def report(
     beside it; give --bundle for each victim that was attacked. Of a study, which is measured
     already, `report study FOLDER` writes the page that an operator decides from.
     """
-    if (of_study := study_folder(folder, study)) is not None:
+    console, line = Console(), shlex.join(["earshot-attacker", *redact(sys.argv[1:])])
+    of_study = study_folder(folder, study)
+    tables = None if of_study is not None else paper_folder(folder)
+    if of_study is not None:
         demand_options("a study", {"--bundle": bundle, "--key-file": key_file})
-        line = shlex.join(["earshot-attacker", *redact(sys.argv[1:])])
-        _show(report_study(of_study, line, out, markdown, Console()), open_)
-        return
-    audit = _optional_key(audit_key, audit_key_file, AUDIT_KEY_VARIABLE)
-    console, bundles = Console(), tuple(bundle or ())
-    tables = paper_folder(folder)
-    if tables is not None:
+        path = report_study(of_study, line, out, markdown, console)
+    elif tables is not None:
         from attacker.lab.paper.measure import PaperMeasurement
         from shared.runtime import choose_device
 
         measurement = PaperMeasurement(
             folder=tables,
-            bundles=bundles,
+            bundles=tuple(bundle or ()),
             url=url,
-            audit_key=audit,
+            audit_key=_optional_key(audit_key, audit_key_file, AUDIT_KEY_VARIABLE),
             cache=cache,
             device=str(choose_device(device)),
             out=out,
             markdown=markdown,
-            command=shlex.join(["earshot-attacker", *redact(sys.argv[1:])]),
+            command=line,
         )
         path = report_paper(measurement, console)
     else:
         demand_options("a single run", {"--out": out, "--markdown": markdown})
-        query = _optional_key(key, key_file, "EARSHOT_KEY")
         path = write_report(
             folder,
-            _only(bundles),
+            _only(tuple(bundle or ())),
             url=url,
-            audit_key=audit,
-            query_key=query,
+            audit_key=_optional_key(audit_key, audit_key_file, AUDIT_KEY_VARIABLE),
+            query_key=_optional_key(key, key_file, "EARSHOT_KEY"),
             cache=cache,
             again=again or None,
             console=console,
         )
-    _show(path, open_)
-
-
-def _show(path: Path, wanted: bool) -> None:
-    if wanted:
+    if open_:
         webbrowser.open(path.resolve().as_uri())
 
 

@@ -28,6 +28,7 @@ from attacker.commands.options import (
     demand_options,
     name_victim_folder,
     read_key,
+    read_keys,
     usual_proxy_root,
 )
 
@@ -77,8 +78,8 @@ def run(
         usual_root=usual_proxy_root(),
     )
     folder = RunFolder(out or Path("runs") / loaded.name)
-    secret = read_key(key, key_file)
-    theft = Theft(loaded, folder, url, secret, cache, device, patience_s)
+    secrets = read_keys(key, key_file)
+    theft = Theft(loaded, folder, url, secrets, cache, device, patience_s)
     _carry_out(theft, sys.argv[1:])
 
 
@@ -99,8 +100,8 @@ def resume(
     place = RunFolder(folder)
     place.demand_run()
     loaded = load_experiment(place.experiment_path)
-    secret = read_key(key, key_file)
-    theft = Theft(loaded, place, url, secret, cache, device, patience_s)
+    secrets = read_keys(key, key_file)
+    theft = Theft(loaded, place, url, secrets, cache, device, patience_s)
     _carry_out(theft, sys.argv[1:])
 
 

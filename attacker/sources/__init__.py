@@ -8,6 +8,8 @@ from typing import Annotated, get_args
 from pydantic import Field
 
 from attacker.sources.base import Source, SourceContext
+from attacker.sources.blinding import BlindingSpec
+from attacker.sources.camouflage import CamouflageSpec
 from attacker.sources.chain import ChainSpec
 from attacker.sources.gaussian_noise import GaussianNoiseSpec
 from attacker.sources.interpolate import InterpolateSpec
@@ -22,6 +24,8 @@ SourceSpec = Annotated[
     | LinkSpec  # B1, B2 and every other alteration of it
     | ChainSpec
     | JitterSpec
+    | BlindingSpec
+    | CamouflageSpec
     | InterpolateSpec
     | GaussianNoiseSpec
     | WaveganSpec,

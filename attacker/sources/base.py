@@ -64,13 +64,35 @@ class Source(ABC):
         wanted = (len(indices), self.context.clip_samples)
         if clips.shape != wanted:
             raise SourceError(f"{self.name} made {clips.shape}, not {wanted}. Mend this source.")
-        peak = float(np.abs(clips).max())
+        return self.on_grid(clips)
+
+    def on_grid(self, clips: np.ndarray) -> np.ndarray:
+        """Return ``clips`` (B, T) as 16-bit audio holds them, float32.
+
+        Raises:
+            SourceError: they are not finite, or outside [-1, 1].
+        """
+        peak = float(np.abs(clips).max(initial=0))
         if not peak <= 1.0:  # NaN is not <= 1 either
             raise SourceError(
                 f"{self.name} made samples that are not finite or reach {peak}, beyond [-1, 1]. "
                 "Mend this source, or lower its gain."
             )
         return from_int16(to_int16(clips))
+
+    def training_clips(self, indices: np.ndarray) -> np.ndarray:
+        """Return what a surrogate hears of the queries ``indices`` (B,): (B, T), as they were sent.
+
+        A source that disguises its windows may return them as they are.
+        """
+        return self.render(indices)
+
+    def trained_on(self, indices: np.ndarray) -> np.ndarray:
+        """Return which queries of ``indices`` (B,) are bought to be trained on, (B,) bool.
+
+        All, but for a source that pays for company: what it marks False is never kept.
+        """
+        return np.ones(len(indices), dtype=bool)
 
     def group_of(self, indices: np.ndarray) -> np.ndarray | None:
         """Return which window each query of ``indices`` (B,) is a copy of, (B,) int64.

@@ -36,9 +36,17 @@ class LayeredNetwork(nn.Module):
 class SpeakerNetwork(LayeredNetwork, ABC):
     """Maps clips (B, T), float32 in [-1, 1], to logits (B, K)."""
 
+    head: nn.Module
+    """Maps embeddings (B, E) to logits (B, K)."""
+
     @abstractmethod
     def embed(self, clips: torch.Tensor) -> torch.Tensor:
         """Return the speaker embeddings (B, E) of ``clips`` (B, T)."""
+
+    def forward(self, clips: torch.Tensor) -> torch.Tensor:
+        """Return the logits (B, K) of ``clips`` (B, T)."""
+        logits: torch.Tensor = self.head(self.embed(clips))
+        return logits
 
 
 def copy_first_layers(

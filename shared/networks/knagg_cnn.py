@@ -47,6 +47,7 @@ class KnaggCNN(SpeakerNetwork):
     """
 
     LAYERS: ClassVar[tuple[str, ...]] = ("conv1", "conv2", "conv3", "conv4", "embedding", "head")
+    head: nn.Linear
 
     def __init__(self, spec: KnaggCNNSpec, n_classes: int) -> None:
         super().__init__()
@@ -73,11 +74,6 @@ class KnaggCNN(SpeakerNetwork):
         """Return the speaker embeddings (B, E) of ``clips`` (B, T)."""
         embedding: torch.Tensor = self.embedding(self.features(clips))
         return embedding
-
-    def forward(self, clips: torch.Tensor) -> torch.Tensor:
-        """Return the logits (B, K) of ``clips`` (B, T)."""
-        logits: torch.Tensor = self.head(self.embed(clips))
-        return logits
 
 
 def normalise_rms(clips: torch.Tensor) -> torch.Tensor:

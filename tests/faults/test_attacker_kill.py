@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,12 +15,14 @@ import pytest
 from attacker.errors import JournalError
 from attacker.http_oracle import HttpOracle
 from attacker.journal import Counts, Journal, Rows
+from attacker.sybil import account_in
 from shared.contract import AccountStatus
 from tests.support.forked import start_attacker
 from tests.support.keys import add_key
 from tests.support.victims import RunningVictim, make_victim, running_victim
 
 KILLS = 20
+ACCOUNTS = ("calm", "killed", "sybil-a", "sybil-b", "sybil-c")
 BUDGET = 1000
 EXPERIMENT = f"""
 name: killed
@@ -57,7 +60,7 @@ def victim(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningVictim]:
     with running_victim(
         folder / "checkpoint", folder, new_keys=False, options=options, lease_s=2
     ) as running:
-        running.keys = {name: add_key(running.ledger_path, name) for name in ("calm", "killed")}
+        running.keys = {name: add_key(running.ledger_path, name) for name in ACCOUNTS}
         yield running
 
 
@@ -158,3 +161,44 @@ def test_twenty_kills_cost_nothing_and_change_nothing(
     for secret in victim.keys.values():
         for file in tmp_path.rglob("*"):
             assert not file.is_file() or secret.encode() not in file.read_bytes(), file
+
+
+@pytest.mark.parametrize("spread", ["in_turn", "contiguous"])
+def test_a_sybil_that_is_killed_pays_from_each_account_once(
+    spread: str, victim: RunningVictim, tmp_path: Path
+) -> None:
+    path, keys, folder = tmp_path / "sybil.yaml", tmp_path / "keys", tmp_path / "sybil" / "run"
+    folder.parent.mkdir()
+    sybil = f"in_flight: 4, accounts: 3, spread: {spread}"
+    path.write_text(
+        EXPERIMENT.replace("in_flight: 4", sybil).replace(f"budget: {BUDGET}", "budget: 300")
+    )
+    names = ACCOUNTS[2:]
+    before = [account(victim, name).spent for name in names]
+    keys.write_text("\n".join(victim.keys[name] for name in names))
+    options = ["--url", victim.url, "--cache", str(tmp_path / "cache"), "--key-file", str(keys)]
+    again = ["resume", str(folder), *options]
+    rng = np.random.default_rng(3)
+    for life in range(5):
+        first = ["run", str(path), "--out", str(folder), *options]
+        live_until(folder, again if life else first, 30, float(rng.uniform(0, 0.03)))
+    process = start_attacker(again, folder.parent / "attacker.log")
+    process.join()
+    assert process.exitcode == 0, (folder.parent / "attacker.log").read_text()
+    assert rows(folder).indices.tolist() == list(range(300))
+    spent = [account(victim, name).spent for name in names]
+    planned = Counter[int]()
+    journal = Journal.read(folder / "noise")
+    for batch in journal.batches("OBSERVED"):
+        planned[account_in(batch.key)] += batch.clips
+    journal.close()
+    charged = [now - then for now, then in zip(spent, before, strict=True)]
+    assert charged == [planned[0], planned[1], planned[2]]
+    assert sum(charged) == 300
+    assert max(charged) - min(charged) <= 10
+
+    keys.write_text("\n".join(victim.keys[name] for name in reversed(names)))
+    process = start_attacker(again, folder.parent / "attacker.log")
+    process.join()
+    assert process.exitcode == 1, "the accounts were exchanged, and nobody noticed"
+    assert "accounts" in (folder.parent / "attacker.log").read_text()

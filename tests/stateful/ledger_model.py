@@ -41,6 +41,8 @@ class Kept:
     holder: str
     over: bool
     """Whether the lease is."""
+    cost: int = 0
+    """Units that it holds of each budget."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ class LedgerModel:
                 return "key-reused"
             if state == "running" and not record.over:
                 return "still-running"
-        cost = query.clips if state == "released" else 0
+        cost = query.units if state == "released" else 0
         budgets = [policy for policy in query.policies if isinstance(policy, Budget)]
         rates = [policy for policy in query.policies if isinstance(policy, Rate)]
         for budget in budgets:
@@ -125,24 +127,24 @@ class LedgerModel:
             version, defence = query.plan_version, self.states.get(query.account, "")
             record = Kept(query, version, defence, query.model, "running", grant.token, over)
             self.kept[key] = record
-            self._charge(query, query.clips)
+            record.cost = query.units
+            self._charge(query, query.units)
         elif record.state == "running":
             kind = "take-over"
             record.model, record.holder, record.over = query.model, grant.token, over
         for policy in query.policies:
             if isinstance(policy, Rate) and policy.per_s == SLOW:
                 self.paced[policy.subject] += query.clips
-        self._enter(kind, query, record.version, query.clips if kind == "reserve" else 0)
+        self._enter(kind, query, record.version, query.units if kind == "reserve" else 0)
 
-    def commit(self, query: Query, grant: Grant) -> bool:
+    def commit(self, query: Query, grant: Grant, cost: int | None = None) -> bool:
         """Return whether the answer may leave."""
         record = self.kept[query.account, query.idempotency]
         terms = (record.model, record.version, record.defence)
         if terms != (query.model, grant.plan_version, grant.state) or record.state == "released":
             return False
         if record.state == "running":
-            record.state = "committed"
-            self._enter("commit", query, grant.plan_version, 0)
+            self._settle(record, "committed", "commit", record.cost if cost is None else cost)
         return True
 
     def end(self, query: Query, grant: Grant, *, release: bool) -> None:
@@ -150,7 +152,7 @@ class LedgerModel:
         record = self.kept[query.account, query.idempotency]
         if record.state == "running" and record.holder == grant.token:
             if release:
-                self._give_back(record, "release")
+                self._settle(record, "released", "release", 0)
             else:
                 record.over = True
 
@@ -158,7 +160,7 @@ class LedgerModel:
         """Release what nobody holds."""
         over = [r for r in self.kept.values() if r.state == "running" and r.over]
         for record in over:
-            self._give_back(record, "reap")
+            self._settle(record, "released", "reap", 0)
         return len(over)
 
     def note_audit(self, query: Query) -> None:
@@ -177,15 +179,16 @@ class LedgerModel:
             )
         return sums
 
-    def _charge(self, query: Query, clips: int) -> None:
+    def _charge(self, query: Query, units: int) -> None:
         subjects = (key_subject(query.key_id), account_subject(query.account), GLOBAL_SUBJECT)
         for subject in subjects:
-            self.spent[subject] += clips
+            self.spent[subject] += units
 
-    def _give_back(self, record: Kept, kind: str) -> None:
-        record.state = "released"
-        self._charge(record.query, -record.query.clips)
-        self._enter(kind, record.query, record.version, -record.query.clips)
+    def _settle(self, record: Kept, state: State, kind: str, cost: int) -> None:
+        back = max(0, record.cost - cost)
+        record.state, record.cost = state, record.cost - back
+        self._charge(record.query, -back)
+        self._enter(kind, record.query, record.version, -back)
 
     def _enter(self, kind: str, query: Query, version: int, delta: int) -> None:
         payer = (query.account, query.key_id, query.plan, version)

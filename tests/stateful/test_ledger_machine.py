@@ -31,13 +31,12 @@ from victim_service.ledger.base import (
     GLOBAL_SUBJECT,
     Budget,
     Grant,
-    KeyRecord,
-    PlanRecord,
     Query,
     Rate,
     account_subject,
     key_subject,
 )
+from victim_service.ledger.records import KeyRecord, PlanRecord
 
 STEPS = 10_000 if TORTURE else 300
 STEPS_A_RUN = 60
@@ -50,6 +49,8 @@ names = st.sampled_from([f"name-{number}" for number in range(5)])
 plans = st.sampled_from(["soft", "soft", "hard", "fast"])
 payloads = st.sampled_from([b"one", b"one", b"one", b"two"])
 models = st.sampled_from(["m1", "m1", "m2"])
+costs = st.sampled_from([None, None, 0, 3, 20])
+"""What is reserved, and what it is settled at; None is one unit a clip, or all of it."""
 replicas = st.sampled_from([0, 1])
 
 
@@ -112,6 +113,7 @@ class LedgerMachine(RuleBasedStateMachine):
             tuple(policies),
             plan_version=max(1, self.versions.get(terms["plan"], 1)),
             model=terms["model"],
+            cost=terms.get("cost"),
         )
 
     @rule(
@@ -122,18 +124,20 @@ class LedgerMachine(RuleBasedStateMachine):
         payload=payloads,
         model=models,
         clips=st.sampled_from([1, 7, 7, 50]),
+        cost=costs,
         over=st.booleans(),
         who=replicas,
     )
-    def reserve(self, key_id, name, plan, payload, model, clips, over, who):
-        asked = self.query(key_id, name, clips, plan=plan, payload=payload, model=model)
+    def reserve(self, key_id, name, plan, payload, model, clips, cost, over, who):
+        terms = {"plan": plan, "payload": payload, "model": model, "cost": cost}
+        asked = self.query(key_id, name, clips, **terms)
         return self._reserve(asked, over, who)
 
-    @rule(target=grants, before=grants, over=st.booleans(), who=replicas)
-    def send_again(self, before, over, who):
+    @rule(target=grants, before=grants, cost=costs, over=st.booleans(), who=replicas)
+    def send_again(self, before, cost, over, who):
         """The same key and bytes, as a client that retries; the plan may have changed since."""
         asked = before[0]
-        terms = {"plan": asked.plan, "payload": asked.payload, "model": asked.model}
+        terms = {"plan": asked.plan, "payload": asked.payload, "model": asked.model, "cost": cost}
         again = self.query(asked.key_id, asked.idempotency, asked.clips, **terms)
         return self._reserve(again, over, who)
 
@@ -159,14 +163,14 @@ class LedgerMachine(RuleBasedStateMachine):
         if asked.plan != "fast":
             assert told.rate_remaining == expected.rate_remaining
 
-    @rule(held=grants, who=replicas)
-    def commit(self, held, who):
-        expected = None if self.model.commit(*held) else "deadline-passed"
-        assert self.do(self.ledgers[who].commit(*held)) == expected
+    @rule(held=grants, cost=costs, who=replicas)
+    def commit(self, held, cost, who):
+        expected = None if self.model.commit(*held, cost) else "deadline-passed"
+        assert self.do(self.ledgers[who].commit(*held, cost)) == expected
 
-    @rule(held=consumes(grants), who=replicas)
-    def commit_and_forget(self, held, who):
-        self.commit(held, who)
+    @rule(held=consumes(grants), cost=costs, who=replicas)
+    def commit_and_forget(self, held, cost, who):
+        self.commit(held, cost, who)
 
     @rule(held=grants, who=replicas)
     def release(self, held, who):

@@ -16,6 +16,7 @@ from victim_service.batching import Predict
 from victim_service.keys import issue
 from victim_service.ledger import Ledger, open_ledger
 from victim_service.model import VictimCard
+from victim_service.observing import Fitter
 from victim_service.parts import Parts
 from victim_service.plan_book import PlanBook
 from victim_service.plans import Plan
@@ -115,6 +116,7 @@ async def open_shop(
     ledger_url: str | None = None,
     card: VictimCard = CARD,
     secret: bytes = SECRET,
+    reference: Fitter | None = None,
     **settings: float,
 ) -> AsyncIterator[Shop]:
     """Run an application on a small model; its ledger is in ``folder`` unless a URL is given."""
@@ -130,6 +132,7 @@ async def open_shop(
         plan_book=plan_book,
         predict=predict,
         secret=secret,
+        reference=reference,
     )
     app = create_app(chosen, parts)
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)

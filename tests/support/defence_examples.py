@@ -14,6 +14,7 @@ from victim_service.defences.mad import MadSpec
 from victim_service.defences.modelguard_s import ModelGuardSSpec
 from victim_service.defences.modelguard_w import ModelGuardWSpec
 from victim_service.defences.noise import NoiseSpec
+from victim_service.defences.proof_of_work import ProofOfWorkSpec
 from victim_service.defences.reverse_sigmoid import ReverseSigmoidSpec
 from victim_service.defences.rounding import RoundingSpec
 from victim_service.defences.temperature import TemperatureSpec
@@ -60,6 +61,7 @@ EXAMPLES: dict[str, tuple[DefenceSpec, ...]] = {
         NoiseSpec(distribution="dirichlet", scale=0.3),
         NoiseSpec(distribution="dirichlet", scale=0.7, epsilon=1.0, preserve_argmax=True),
     ),
+    "proof_of_work": (ProofOfWorkSpec(), ProofOfWorkSpec(bits=8, base=1.2, most_bits=16)),
     "reverse_sigmoid": (
         ReverseSigmoidSpec(beta=0.0016, gamma=0.2),  # 2 / 1,251
         ReverseSigmoidSpec(beta=1.0, gamma=0.1, preserve_argmax=False),

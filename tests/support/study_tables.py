@@ -10,6 +10,8 @@ import pyarrow.parquet as pq
 
 Rows = list[dict[str, Any]]
 VICTIM, CHANCE = 0.9, 0.05
+HIGH, LOW = {500: 0.5, 2000: 0.8}, {500: 0.2, 2000: 0.35}
+"""By budget, what is stolen from a plan that does not help, and from one that does."""
 CHECKPOINT = "c" * 64
 
 

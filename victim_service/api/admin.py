@@ -4,6 +4,7 @@ An admin key may do all that ``earshot-victim`` can do on the ledger, issuing ot
 included; the log names the key that did it.
 """
 
+import asyncio
 from typing import Any
 
 import structlog
@@ -14,7 +15,7 @@ from pydantic_core import from_json
 
 from shared import contract
 from victim_service import keys, usage
-from victim_service.api import guards
+from victim_service.api import guards, ladder
 from victim_service.api.documents import (
     BODY_PROBLEMS,
     SECURED,
@@ -26,8 +27,8 @@ from victim_service.api.documents import (
     takes,
 )
 from victim_service.api.problems import described
-from victim_service.errors import Refusal
-from victim_service.ledger.base import KeyRecord, PlanRecord
+from victim_service.errors import Refusal, StartError
+from victim_service.ledger.records import PlanRecord
 from victim_service.parts import Parts
 from victim_service.plan_book import admin_source
 from victim_service.plans import Plan
@@ -37,7 +38,6 @@ _log = structlog.get_logger("victim")
 _PROBLEMS = ("invalid-key", "wrong-scope", "ledger-unreachable", "internal")
 _KEY_ID = r"^[0-9a-f]{12}$"
 _PLAN_NAME = r"^[a-z0-9][a-z0-9-]{0,63}$"
-_ACCOUNT = r"^[A-Za-z0-9][A-Za-z0-9-]{0,63}$"
 
 
 def router(parts: Parts) -> APIRouter:
@@ -46,6 +46,7 @@ def router(parts: Parts) -> APIRouter:
     _add_keys(routes, parts)
     _add_plans(routes, parts)
     _add_accounts(routes, parts)
+    ladder.add_to(routes, parts)
     _add_metrics(routes, parts)
     return routes
 
@@ -53,7 +54,7 @@ def router(parts: Parts) -> APIRouter:
 def request_schemas() -> dict[str, Any]:
     """Return the OpenAPI components of the requests, which the routes read themselves."""
     _, schemas = models_json_schema(
-        [(contract.KeyOrder, "validation"), (Plan, "validation")],
+        [(model, "validation") for model in (contract.KeyOrder, contract.LadderOrder, Plan)],
         ref_template="#/components/schemas/{model}",
     )
     found = dict(schemas["$defs"])
@@ -70,7 +71,7 @@ def _add_keys(routes: APIRouter, parts: Parts) -> None:
     )
     async def list_keys(request: Request, response: Response) -> contract.KeyList:
         """List every key that was ever issued, oldest first."""
-        await _operator(parts, request, response)
+        await guards.operator(request, response, parts)
         records = await parts.ledger.keys()
         return contract.KeyList(keys=[usage.key_info(record) for record in records])
 
@@ -83,7 +84,7 @@ def _add_keys(routes: APIRouter, parts: Parts) -> None:
     )
     async def issue_key(request: Request, response: Response) -> contract.IssuedKey:
         """Make a key and show it, this once: only its hash is kept."""
-        operator = await _operator(parts, request, response)
+        operator = await guards.operator(request, response, parts)
         order = checked(await json_body(parts, request), contract.KeyOrder)
         await _check_order(parts, order)
         key, record = await keys.issue_into(
@@ -105,7 +106,7 @@ def _add_keys(routes: APIRouter, parts: Parts) -> None:
     )
     async def revoke_key(request: Request, response: Response) -> contract.KeyInfo:
         """Revoke a key: every replica refuses it within a second. Once more changes nothing."""
-        operator = await _operator(parts, request, response)
+        operator = await guards.operator(request, response, parts)
         key_id = path_name(request, "key_id", _KEY_ID)
         if not await parts.ledger.revoke_key(key_id):
             raise missing("key_id", key_id, contract.ADMIN_KEYS_PATH)
@@ -125,7 +126,7 @@ def _add_plans(routes: APIRouter, parts: Parts) -> None:
     )
     async def list_plans(request: Request, response: Response) -> contract.PlanList:
         """Show the latest version of every plan."""
-        await _operator(parts, request, response)
+        await guards.operator(request, response, parts)
         records = await parts.ledger.plans()
         return contract.PlanList(plans=[_plan_version(record) for record in records])
 
@@ -137,7 +138,7 @@ def _add_plans(routes: APIRouter, parts: Parts) -> None:
     )
     async def show_plan(request: Request, response: Response) -> contract.PlanHistory:
         """Show all versions of a plan."""
-        await _operator(parts, request, response)
+        await guards.operator(request, response, parts)
         name = path_name(request, "name", _PLAN_NAME)
         records = await parts.ledger.plan_history(name)
         if not records:
@@ -156,8 +157,9 @@ def _add_plans(routes: APIRouter, parts: Parts) -> None:
 
         Queries that are reserved from then on are sold under it, in every replica within a second.
         """
-        operator = await _operator(parts, request, response)
+        operator = await guards.operator(request, response, parts)
         plan = _read_plan(request.path_params["name"], await json_body(parts, request))
+        await _check_detectors(parts, plan)
         version = await parts.plan_book.put(plan, admin_source(operator.key_id))
         record = await parts.ledger.plan(plan.name, version)
         if record is None:
@@ -175,19 +177,19 @@ def _add_accounts(routes: APIRouter, parts: Parts) -> None:
     )
     async def list_accounts(request: Request, response: Response) -> contract.AccountList:
         """Show what every account bought, may still buy, and was refused."""
-        await _operator(parts, request, response)
+        await guards.operator(request, response, parts)
         return contract.AccountList(accounts=await _usages(parts))
 
     @routes.get(
         contract.ADMIN_ACCOUNTS_PATH + "/{account}",
         summary="Usage and spend of an account",
         responses=described(*_PROBLEMS, "not-found"),
-        openapi_extra=named("account", _ACCOUNT),
+        openapi_extra=named("account", ladder.ACCOUNT),
     )
     async def show_account(request: Request, response: Response) -> contract.AccountUsage:
         """Show what one account bought, may still buy, and was refused."""
-        await _operator(parts, request, response)
-        account = path_name(request, "account", _ACCOUNT)
+        await guards.operator(request, response, parts)
+        account = path_name(request, "account", ladder.ACCOUNT)
         for found in await _usages(parts):
             if found.account == account:
                 return found
@@ -204,29 +206,18 @@ def _add_metrics(routes: APIRouter, parts: Parts) -> None:
     )
     async def account_metrics(request: Request) -> Response:
         """Spend by the ledger, and the share of speakers that this process's answers named."""
-        await _operator(parts, request, Response())
+        await guards.operator(request, Response(), parts)
         text = usage.account_page(await _usages(parts), parts.watch, len(parts.card.labels))
         headers = {"Content-Type": CONTENT_TYPE_LATEST, "Cache-Control": "no-store"}
         return Response(text, headers=headers)
-
-
-async def _operator(parts: Parts, request: Request, response: Response) -> KeyRecord:
-    """Return the key of the operator who asks."""
-    record = await guards.present_key(request, parts)
-    if record.scope != "admin":
-        raise Refusal(
-            "wrong-scope",
-            "This needs a key of scope admin. Issue one: earshot-victim keys issue --scope admin.",
-        )
-    response.headers["Cache-Control"] = "no-store"
-    return record
 
 
 async def _usages(parts: Parts) -> list[contract.AccountUsage]:
     ledger, watch = parts.ledger, parts.watch
     records, spends = await ledger.keys(), await ledger.spend()
     plans = usage.readable_plans(await ledger.plans())
-    found = usage.account_usages(records, spends, plans, parts.settings.global_budget)
+    states = await ledger.account_states()
+    found = usage.account_usages(records, spends, plans, parts.settings.global_budget, states)
     return [
         one.model_copy(
             update={
@@ -260,6 +251,13 @@ def _read_plan(name: str, data: Any) -> Plan:
                 "malformed-request", f"body: name: the address says {name[:64]!r}. Name it alike."
             )
     return checked(data, Plan)
+
+
+async def _check_detectors(parts: Parts, plan: Plan) -> None:
+    try:
+        await asyncio.to_thread(parts.observing.prepare, plan)
+    except StartError as error:
+        raise Refusal("malformed-request", f"body: detectors: {error}") from error
 
 
 def _plan_version(record: PlanRecord) -> contract.PlanVersion:

@@ -4,7 +4,7 @@ import asyncio
 import math
 import re
 
-from fastapi import Request
+from fastapi import Request, Response
 
 from shared.contract import (
     IDEMPOTENCY_HEADER,
@@ -16,7 +16,8 @@ from shared.contract import (
 from victim_service.classify import Caller
 from victim_service.errors import ClientGone, Refusal
 from victim_service.held_bytes import Hold
-from victim_service.ledger.base import KeyRecord, Standing
+from victim_service.ledger.base import DAY_S, Standing
+from victim_service.ledger.records import KeyRecord
 from victim_service.parts import Parts
 from victim_service.plan_book import SOLD_AUDIT
 from victim_service.plans import Plan
@@ -46,6 +47,22 @@ async def present_key(request: Request, parts: Parts) -> KeyRecord:
     record = await parts.keys.check(key.strip())
     request.state.key_id = record.key_id
     request.state.account = record.account
+    return record
+
+
+async def operator(request: Request, response: Response, parts: Parts) -> KeyRecord:
+    """Return the key of the operator who asks; nobody shall cache the answer.
+
+    Raises:
+        Refusal: invalid-key, wrong-scope.
+    """
+    record = await present_key(request, parts)
+    if record.scope != "admin":
+        raise Refusal(
+            "wrong-scope",
+            "This needs a key of scope admin. Issue one: earshot-victim keys issue --scope admin.",
+        )
+    response.headers["Cache-Control"] = "no-store"
     return record
 
 
@@ -161,8 +178,14 @@ def limit_headers(caller: Caller, standing: Standing | None) -> dict[str, str]:
         if not coarse:
             reset = math.ceil(standing.rate_reset_s or 0.0)
             left.append(f'"rate";r={standing.rate_remaining or 0};t={reset}')
+    if plan.daily_budget is not None:
+        policy.append(f'"daily";q={plan.daily_budget};w={DAY_S:.0f};qu="clips"')
+        if not coarse:
+            reset = math.ceil(standing.daily_reset_s or 0.0)
+            left.append(f'"daily";r={standing.daily_remaining or 0};t={reset}')
     if standing.budget is not None:
-        policy.append(f'"budget";q={standing.budget};qu="clips"')
+        unit = "clips" if plan.leakage_price is None else "units"
+        policy.append(f'"budget";q={standing.budget};qu="{unit}"')
         remaining = standing.remaining or 0
         left.append(f'"budget";r={_tenths(remaining, standing.budget) if coarse else remaining}')
     fields = {RATE_LIMIT_POLICY_HEADER: policy, RATE_LIMIT_HEADER: left}
@@ -190,6 +213,7 @@ def veil(caller: Caller, refusal: Refusal) -> Refusal:
         remaining=remaining,
         headers=headers,
         standing=refusal.standing,
+        members=refusal.members,
     )
 
 

@@ -43,6 +43,7 @@ def problem_response(refusal: Refusal) -> Response:
         "status": problem.status,
         "detail": refusal.detail,
         "code": problem.code,
+        **refusal.members,
     }
     headers = dict(refusal.headers)
     if refusal.remaining is not None:

@@ -100,10 +100,11 @@ async def answer(parts: Parts, request: Request) -> Response:
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     given = guards.idempotency_key(request)
     idempotency = given or secrets.token_hex(16)
+    proof = request.headers.get(contract.PROOF_HEADER, "")
     named = {} if given else {contract.IDEMPOTENCY_HEADER: idempotency}
     with parts.bodies.hold() as hold:
         body = await guards.read_body(request, parts, media_type, hold)
-        sent = Sent(body, media_type, idempotency, named=given is not None)
+        sent = Sent(body, media_type, idempotency, given is not None, proof)
         try:
             bought = await classify(parts, caller, sent, partial(guards.client_left, request))
         except Refusal as refusal:

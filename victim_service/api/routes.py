@@ -12,7 +12,13 @@ from victim_service.parts import Parts
 _SECURED: dict[str, Any] = {"security": [{"bearer": []}]}
 _KEY_PROBLEMS = ("invalid-key", "wrong-scope", "ledger-unreachable", "internal")
 _CLASSIFY_PROBLEMS = (
-    *("malformed-request", "idempotency-key-missing", "idempotency-key-malformed"),
+    *(
+        "malformed-request",
+        "idempotency-key-missing",
+        "idempotency-key-malformed",
+        "account-suspended",
+        "proof-required",
+    ),
     *("budget-exhausted", "not-acceptable", "slow-body", "still-running"),
     *("too-large", "batch-exceeds-burst", "unsupported-media-type"),
     *("undecodable-audio", "wrong-length", "wrong-sample-rate", "not-finite", "out-of-range"),
@@ -38,7 +44,15 @@ _CLASSIFY_DOCUMENT: dict[str, Any] = {
             "description": "Names this query; required for more than one clip. One clip without it"
             " is named by the service: send it again under the name that the answer tells.",
             "schema": {"type": "string", "pattern": "^[!-~]{8,255}$"},
-        }
+        },
+        {
+            "name": contract.PROOF_HEADER,
+            "in": "header",
+            "required": False,
+            "description": "<challenge>.<nonce>, whose SHA-256 begins with as many zero bits as"
+            " `proof-required` asked for.",
+            "schema": {"type": "string", "maxLength": 255},
+        },
     ],
 }
 
@@ -107,7 +121,11 @@ async def _account(parts: Parts, request: Request) -> contract.AccountStatus:
         remaining=standing.remaining,
         rate_per_s=plan.rate_per_s,
         burst=plan.burst,
+        daily_budget=plan.daily_budget,
+        daily_remaining=standing.daily_remaining,
         price_per_clip=plan.price_per_clip,
+        spent_money=plan.money(standing.spent),
+        most_units_per_clip=plan.reserved(1) or 1,
     )
 
 

@@ -19,7 +19,7 @@ from victim_service.commands.common import (
 )
 from victim_service.errors import StartError
 from victim_service.ledger import Ledger
-from victim_service.ledger.base import KeyRecord
+from victim_service.ledger.records import KeyRecord
 from victim_service.plans import load_plans
 from victim_service.settings import Settings
 

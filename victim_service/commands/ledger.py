@@ -9,7 +9,7 @@ from rich.table import Table
 from victim_service.commands.common import LedgerOption, console, read_settings, with_ledger
 from victim_service.errors import StartError
 from victim_service.ledger import Ledger, export
-from victim_service.ledger.base import Mismatch
+from victim_service.ledger.records import Mismatch
 from victim_service.secret import load_secret
 
 app = typer.Typer(help="Look into the ledger.", no_args_is_help=True)

@@ -11,7 +11,7 @@ from rich.table import Table
 from shared.config import dump_yaml, load_yaml
 from victim_service.commands.common import LedgerOption, console, read_settings, with_ledger
 from victim_service.errors import StartError
-from victim_service.ledger.base import PlanRecord
+from victim_service.ledger.records import PlanRecord
 from victim_service.plan_book import COMMAND_SOURCE, PlanBook
 from victim_service.plans import Plan, read_plan
 

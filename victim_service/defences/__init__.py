@@ -1,13 +1,12 @@
 """Defences: what is done to probabilities before they are released. One file each, one table."""
 
 from functools import lru_cache
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import BeforeValidator, SerializeAsAny
 
-from shared.config import validate
 from victim_service.defences.adaptive_misinformation import AdaptiveMisinformationSpec
 from victim_service.defences.base import (
     Asked,
@@ -27,10 +26,12 @@ from victim_service.defences.mad import MadSpec
 from victim_service.defences.modelguard_s import ModelGuardSSpec
 from victim_service.defences.modelguard_w import ModelGuardWSpec
 from victim_service.defences.noise import NoiseSpec
+from victim_service.defences.proof_of_work import ProofOfWorkSpec
 from victim_service.defences.reverse_sigmoid import ReverseSigmoidSpec
 from victim_service.defences.rounding import RoundingSpec
 from victim_service.defences.temperature import TemperatureSpec
 from victim_service.defences.top_k import TopKSpec
+from victim_service.kinds import of_kind
 
 DEFENCES: dict[str, type[DefenceSpec]] = {
     "adaptive_misinformation": AdaptiveMisinformationSpec,
@@ -43,6 +44,7 @@ DEFENCES: dict[str, type[DefenceSpec]] = {
     "modelguard_s": ModelGuardSSpec,
     "modelguard_w": ModelGuardWSpec,
     "noise": NoiseSpec,
+    "proof_of_work": ProofOfWorkSpec,
     "reverse_sigmoid": ReverseSigmoidSpec,
     "rounding": RoundingSpec,
     "temperature": TemperatureSpec,
@@ -50,18 +52,9 @@ DEFENCES: dict[str, type[DefenceSpec]] = {
 }
 
 
-def _of_its_kind(data: Any) -> Any:
-    if isinstance(data, DefenceSpec):
-        return data
-    kind = data.get("kind") if isinstance(data, dict) else None
-    spec = DEFENCES.get(kind) if isinstance(kind, str) else None
-    if spec is None:
-        valid = ", ".join(sorted(DEFENCES))
-        raise ValueError(f"unknown kind {kind!r}; valid kinds: {valid}. Write one of these")
-    return validate(data, spec, origin=str(kind))
-
-
-AnyDefenceSpec = Annotated[SerializeAsAny[DefenceSpec], BeforeValidator(_of_its_kind)]
+AnyDefenceSpec = Annotated[
+    SerializeAsAny[DefenceSpec], BeforeValidator(of_kind(DEFENCES, DefenceSpec))
+]
 """A field that holds the spec of any defence in the table."""
 
 

@@ -1,5 +1,9 @@
 """Detectors: what watches an account's stream of queries. One file each, one table."""
 
+from typing import Annotated
+
+from pydantic import BeforeValidator, SerializeAsAny
+
 from victim_service.detectors.base import Detector, DetectorSpec, Memory, Reference, Seen
 from victim_service.detectors.coverage import CoverageSpec
 from victim_service.detectors.energy_cusum import EnergyCusumSpec
@@ -9,6 +13,7 @@ from victim_service.detectors.leakage import LeakageSpec
 from victim_service.detectors.mmd_window import MmdWindowSpec
 from victim_service.detectors.prada import PradaSpec
 from victim_service.detectors.seat import SeatSpec
+from victim_service.kinds import of_kind
 
 DETECTORS: dict[str, type[DetectorSpec]] = {
     "coverage": CoverageSpec,
@@ -21,4 +26,17 @@ DETECTORS: dict[str, type[DetectorSpec]] = {
     "seat": SeatSpec,
 }
 
-__all__ = ["DETECTORS", "Detector", "DetectorSpec", "Memory", "Reference", "Seen"]
+AnyDetectorSpec = Annotated[
+    SerializeAsAny[DetectorSpec], BeforeValidator(of_kind(DETECTORS, DetectorSpec))
+]
+"""A field that holds the spec of any detector in the table."""
+
+__all__ = [
+    "DETECTORS",
+    "AnyDetectorSpec",
+    "Detector",
+    "DetectorSpec",
+    "Memory",
+    "Reference",
+    "Seen",
+]

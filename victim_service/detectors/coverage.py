@@ -62,8 +62,10 @@ class Coverage(Stepwise):
 
     def score(self, memory: Memory) -> float:
         """Return the effective number of cells, as a share."""
-        shares = memory["counts"][memory["counts"] > 0].astype(np.float64) / self.window
-        return float(np.exp(-(shares * np.log(shares)).sum())) / min(self.cells, self.window)
+        counts = memory["counts"].astype(np.float64)
+        shares = counts[counts > 0] / self.window
+        effective = float(np.exp(-(shares * np.log(shares)).sum()))
+        return float(effective / min(self.cells, self.window))
 
     def close(self, memory: Memory) -> Memory:
         """Count anew."""

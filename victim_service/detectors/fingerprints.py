@@ -23,7 +23,7 @@ class FingerprintsSpec(DetectorSpec):
     kind: Literal["fingerprints"] = "fingerprints"
     kept: int = Field(default=1000, ge=8, le=20_000)
     """Clips of the account that are remembered, at 40 bytes each."""
-    close: int = Field(default=20, ge=0, le=_BITS // 4)
+    close: int = Field(default=12, ge=0, le=_BITS // 4)
     """Bits of 256 in which two fingerprints of one recording may differ."""
 
     def build(self, reference: Reference) -> "Fingerprints":

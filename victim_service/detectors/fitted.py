@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import Field
 from safetensors import SafetensorError
 from safetensors.numpy import load as read_arrays
@@ -114,7 +115,7 @@ def settings_of(spec: DetectorSpec) -> dict[str, Any]:
 def save_fitted(folder: Path, fitted: Fitted) -> None:
     """Write both files into ``folder``, the thresholds last: they never lack a reference."""
     seen = fitted.reference.seen
-    arrays = {
+    arrays: dict[str, npt.NDArray[Any]] = {
         "embeddings": np.ascontiguousarray(seen.embeddings),
         "probabilities": np.ascontiguousarray(seen.probabilities),
         "labels": np.ascontiguousarray(fitted.reference.labels),

@@ -12,6 +12,7 @@ from typing import Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
+from shared.audio import from_int16, to_int16
 from shared.seeding import numpy_stream
 from victim_service.detectors.base import Seen
 
@@ -36,7 +37,12 @@ _BOT_CLIPS = (3, 10)
 class Pool:
     """M versions of recorded clips, as the model sees them."""
 
-    seen: Seen
+    embeddings: npt.NDArray[np.float32]
+    """(M, E)"""
+    probabilities: npt.NDArray[np.float32]
+    """(M, K)"""
+    clips: npt.NDArray[np.int16]
+    """(M, T)"""
     speakers: npt.NDArray[np.int64]
     """(M,) who speaks."""
     recordings: npt.NDArray[np.int64]
@@ -48,7 +54,8 @@ class Pool:
         """Return a stream of ``clips`` clips of user ``number`` of a profile."""
         rng = numpy_stream(seed, profile, number)
         chosen = np.fromiter(_USERS[profile](self, clips, number, rng), np.int64, clips)
-        return Seen(*(part[chosen] for part in _parts(self.seen)))
+        heard = from_int16(self.clips[chosen])
+        return Seen(self.embeddings[chosen], self.probabilities[chosen], heard)
 
     def of(self, speaker: int, level: int) -> npt.NDArray[np.int64]:
         """Return the versions of a speaker's clips at a level of noise."""
@@ -71,15 +78,17 @@ def make_pool(
     recordings = np.repeat(np.arange(len(clips)), len(levels))
     levels = np.tile(levels, len(clips))
     found = []
+    kept = np.empty((len(recordings), clips.shape[1]), np.int16)
     for start in range(0, len(recordings), _BATCH):
         part = slice(start, start + _BATCH)
         rng = numpy_stream(seed, "versions", start)
         heard = hear(clips[recordings[part]], levels[part], sample_rate_hz, rng)
-        found.append((*network(heard), heard))
+        found.append(network(heard))
+        kept[part] = to_int16(heard)
         if progress is not None:
             progress(min(start + _BATCH, len(recordings)), len(recordings))
-    seen = Seen(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
-    return Pool(seen, speakers[recordings], recordings, levels)
+    embeddings, probabilities = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    return Pool(embeddings, probabilities, kept, speakers[recordings], recordings, levels)
 
 
 def hear(
@@ -91,7 +100,6 @@ def hear(
     """Return ``clips`` (B, T) as a microphone hears them again, at ``levels`` (B,) of noise."""
     import torch  # takes seconds to import, and a service that only scores has it already
 
-    from shared.audio import from_int16, to_int16
     from shared.augmentation import change_speed, shift_clips
 
     count = len(clips)
@@ -107,10 +115,6 @@ def hear(
     noisy = moved + rng.normal(size=clips.shape) * power[:, None]
     gains = 10 ** (rng.uniform(-_MAX_GAIN_DB, _MAX_GAIN_DB, count) / 20)
     return from_int16(to_int16(np.clip(noisy * gains[:, None], -1, 1)))
-
-
-def _parts(seen: Seen) -> tuple[npt.NDArray[np.float32], ...]:
-    return seen.embeddings, seen.probabilities, seen.clips
 
 
 def _speaker(pool: Pool, number: int) -> int:

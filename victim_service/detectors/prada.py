@@ -7,7 +7,19 @@ from pydantic import Field
 
 from victim_service.detectors.base import DetectorSpec, Memory, Reference
 from victim_service.detectors.shapiro import FEWEST, MOST, shapiro_wilk
-from victim_service.detectors.stepwise import Arrays, Row, Scale, Stepwise, a_ring, filled, push
+from victim_service.detectors.stepwise import (
+    Arrays,
+    Half,
+    Row,
+    Scale,
+    Stepwise,
+    a_ring,
+    filled,
+    push,
+)
+
+_ALONE = np.float32(-1)
+"""Stands for the distance of the first clip of a label, which has none."""
 
 
 class PradaSpec(DetectorSpec):
@@ -57,7 +69,7 @@ class Prada(Stepwise):
         row, label = self.scale(embedding).astype(np.float16), int(probabilities.argmax())
         same = filled(arrays, "labels") == label
         if not same.any():
-            self._join(arrays, row, label, np.float32("nan"))
+            self._join(arrays, row, label, _ALONE)
             return
         others = filled(arrays, "clips")[same].astype(np.float32)
         distance = np.float32(np.sqrt(((others - row) ** 2).sum(axis=1).min()))
@@ -65,13 +77,13 @@ class Prada(Stepwise):
         if distance > arrays["thresholds"][label]:
             self._join(arrays, row, label, distance)
             apart = filled(arrays, "apart")[filled(arrays, "labels") == label]
-            apart = apart[~np.isnan(apart)].astype(np.float64)
+            apart = apart[apart >= 0].astype(np.float64)
             if len(apart):
                 lowest = np.float32(apart.mean() - apart.std())
                 arrays["thresholds"][label] = max(arrays["thresholds"][label], lowest)
 
     @staticmethod
-    def _join(arrays: Arrays, row: Row, label: int, distance: np.float32) -> None:
+    def _join(arrays: Arrays, row: Half, label: int, distance: np.float32) -> None:
         push(arrays, "clips", row)
         push(arrays, "labels", label)
         push(arrays, "apart", distance)

@@ -6,7 +6,16 @@ import numpy as np
 from pydantic import Field
 
 from victim_service.detectors.base import DetectorSpec, Memory, Reference
-from victim_service.detectors.stepwise import Arrays, Row, Scale, Stepwise, a_ring, filled, push
+from victim_service.detectors.stepwise import (
+    Arrays,
+    Half,
+    Row,
+    Scale,
+    Stepwise,
+    a_ring,
+    filled,
+    push,
+)
 
 REPEAT = 1e-3
 """Scaled distance within which a clip is the same again: it is answered as before, and teaches
@@ -22,7 +31,9 @@ class SeatSpec(DetectorSpec):
     neighbours: int = Field(default=1, ge=1, le=64)
     """Nearest earlier clips, whose mean distance counts."""
     quantile: float = Field(default=0.01, gt=0, lt=1)
-    """Share of reference clips that are at least as close to another one: this is the radius."""
+    """Share of reference clips that are at least as close to another one as some distance."""
+    closeness: float = Field(default=0.25, gt=0, le=10)
+    """The radius, in units of that distance."""
 
     def build(self, reference: Reference) -> "Seat":
         """Return the detector; its radius is taken from the reference."""
@@ -43,7 +54,7 @@ class Seat(Stepwise):
         self.scale = Scale(reference)
         rows = self.scale.reference
         nearest = [self._distance(row, np.delete(rows, n, 0)) for n, row in enumerate(rows)]
-        self.radius = float(np.quantile(nearest, spec.quantile))
+        self.radius = spec.closeness * float(np.quantile(nearest, spec.quantile))
 
     def begin(self) -> Memory:
         """Return an empty ring of embeddings and no strikes."""
@@ -65,7 +76,7 @@ class Seat(Stepwise):
         """Keep the clips; count anew."""
         return {**memory, "strikes": np.zeros(1, np.int64)}
 
-    def _distance(self, row: Row, others: Row) -> float:
+    def _distance(self, row: Row | Half, others: Row | Half) -> float:
         """Return the mean distance to the nearest others that are no repeats; inf without such."""
         distances = np.sqrt(((others.astype(np.float32) - row) ** 2).sum(axis=1))
         real = np.sort(distances[distances > REPEAT])[: self.neighbours]

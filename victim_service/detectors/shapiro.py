@@ -32,7 +32,9 @@ def shapiro_wilk(sample: npt.NDArray[np.float64]) -> float:
 @lru_cache(maxsize=64)
 def _weights(count: int) -> npt.NDArray[np.float64]:
     law = NormalDist()
-    m = np.array([law.inv_cdf((n - 0.375) / (count + 0.25)) for n in range(1, count + 1)])
+    m: npt.NDArray[np.float64] = np.array(
+        [law.inv_cdf((n - 0.375) / (count + 0.25)) for n in range(1, count + 1)]
+    )
     total = float((m**2).sum())
     u = count**-0.5
     last = np.polyval([-2.706056, 4.434685, -2.071190, -0.147981, 0.221157, 0.0], u)
@@ -40,6 +42,6 @@ def _weights(count: int) -> npt.NDArray[np.float64]:
     last += m[-1] / total**0.5
     before += m[-2] / total**0.5
     rest = total - 2 * m[-1] ** 2 - 2 * m[-2] ** 2
-    weights = m / np.sqrt(rest / (1 - 2 * last**2 - 2 * before**2))
+    weights: npt.NDArray[np.float64] = m / np.sqrt(rest / (1 - 2 * last**2 - 2 * before**2))
     weights[-1], weights[-2], weights[0], weights[1] = last, before, -last, -before
     return weights

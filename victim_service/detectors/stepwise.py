@@ -14,6 +14,8 @@ from victim_service.detectors.base import Detector, Memory, Reference, Seen
 
 Arrays = dict[str, npt.NDArray[Any]]
 Row = npt.NDArray[np.float32]
+Half = npt.NDArray[np.float16]
+"""Rows as they are remembered: half the bytes, and exact enough to compare."""
 
 
 class Stepwise(Detector):

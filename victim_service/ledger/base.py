@@ -4,7 +4,8 @@ A query is reserved before the model runs and committed before its answer leaves
 checks all its policies and charges all of them or none, in one atomic step, by the ledger's own
 clock, and writes the idempotency record in the same step:
 
-* new key: all policies must agree; each budget is charged N, the rate pays N;
+* new key: all policies must agree; each budget is charged what the query costs, as a rule one unit
+  a clip, and the rate pays its clips;
 * a committed key with the same bytes: a replay, which pays the rate but no budget;
 * a running key: refused until its lease is over, then the retry takes over without paying again;
 * a released key: as a new one;
@@ -16,10 +17,24 @@ A refusal writes nothing at all. Every time is the ledger's own clock, never tha
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from victim_service.ledger.records import (
+    AccountSpend,
+    Entry,
+    KeyRecord,
+    Mismatch,
+    Note,
+    NoteKind,
+    PlanRecord,
+    Totals,
+    Watched,
+)
+
 GLOBAL_SUBJECT = "global"
+KEPT_READINGS = 10_000
+"""Latest readings that are kept of an account; steps are kept for ever."""
 
 
 def key_subject(key_id: str) -> str:
@@ -51,6 +66,16 @@ class Rate:
     subject: str
     per_s: float
     burst: int
+    name: Literal["rate", "daily"] = "rate"
+    """How what is left of it is told."""
+
+
+DAY_S = 86_400.0
+
+
+def daily(subject: str, clips: int) -> Rate:
+    """Return a rate of ``clips`` clips at once, and evenly as many more within each day."""
+    return Rate(f"daily:{subject}", clips / DAY_S, clips, "daily")
 
 
 Policy = Budget | Rate
@@ -71,6 +96,17 @@ class Query:
     plan_version: int = 1
     model: str = ""
     """Identity of the checkpoint that will answer."""
+    cost: int | None = None
+    """Units reserved under every budget; None is one a clip. A rate counts clips all the same."""
+
+    def __post_init__(self) -> None:
+        if self.cost is not None and self.cost < 0:
+            raise ValueError(f"a query cannot cost {self.cost}. Take a cost of 0 or more.")
+
+    @property
+    def units(self) -> int:
+        """Units that are reserved: the cost, or one a clip."""
+        return self.clips if self.cost is None else self.cost
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +116,16 @@ class Standing:
     budget: int | None = None
     """Limit of the tightest budget."""
     spent: int = 0
-    """Clips charged to the first budget."""
+    """Units charged to the first budget."""
     remaining: int | None = None
     rate_remaining: int | None = None
     """Clips that would be granted at once."""
     rate_reset_s: float | None = None
     """Time after which the whole burst is there again."""
+    daily_remaining: int | None = None
+    """Clips that are left of a day's allowance."""
+    daily_reset_s: float | None = None
+    """Time after which the whole allowance is there again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,109 +135,13 @@ class Grant:
     token: str
     """Names the holder of the lease: only the holder may release."""
     charged: int
-    """Clips charged by this reservation; 0 for a replay and for a take-over."""
+    """Units charged by this reservation; 0 for a replay and for a take-over."""
     replayed: bool
     standing: Standing
     plan_version: int = 1
     """Version under which the query was first reserved: the answer is released under it."""
     state: str = ""
     """Defence state of the account when the query was first reserved."""
-
-
-@dataclass(frozen=True)
-class KeyRecord:
-    """An API key as it is kept: its digest, never the key."""
-
-    key_id: str
-    digest: bytes = field(repr=False)
-    account: str
-    plan: str
-    scope: str
-    budget: int | None
-    """Overrides the plan's budget; None leaves it."""
-    issued_at: float
-    expires_at: float | None = None
-    revoked_at: float | None = None
-    expired: bool = False
-    """By the ledger's clock, when the record was read."""
-
-    @property
-    def state(self) -> Literal["valid", "revoked", "expired"]:
-        """Whether the key opens anything."""
-        if self.revoked_at is not None:
-            return "revoked"
-        return "expired" if self.expired else "valid"
-
-
-@dataclass(frozen=True)
-class PlanRecord:
-    """One version of a plan; versions of a name count up from 1 and never change."""
-
-    name: str
-    version: int
-    document: str
-    """The whole plan as JSON."""
-    source: str
-    """Who made it: ``file``, or ``admin:<key id>``."""
-    at: float
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One line of the append-only record from which every counter can be made again."""
-
-    id: str
-    """Grows with every entry; opaque."""
-    at: float
-    kind: str
-    """reserve, take-over, replay, commit, release, reap or audit."""
-    account: str
-    key_id: str
-    plan: str
-    plan_version: int
-    """Version under which the query was first reserved."""
-    idempotency: str
-    clips: int
-    delta: int
-    """What it added to the budgets' counters."""
-
-
-@dataclass(frozen=True)
-class Mismatch:
-    """A counter that differs from the sum of its entries."""
-
-    subject: str
-    """Subject of a budget, or ``usage:<account>/<key id>/<plan> <field>``."""
-    counter: int
-    entries: int
-
-
-@dataclass(frozen=True)
-class AccountSpend:
-    """What one account's key has bought."""
-
-    account: str
-    key_id: str
-    plan: str
-    spent: int
-    """Clips charged, including those still running."""
-    queries: int
-    """Distinct idempotency keys that were answered."""
-    audited: int
-    """Unmetered clips, of an audit key."""
-    last_at: float = 0.0
-    """Time of the latest entry, in seconds since 1970."""
-
-
-@dataclass(frozen=True)
-class Totals:
-    """Every counter, and the entry up to which they count: all read at one moment."""
-
-    spent: dict[str, int]
-    """Clips charged, by subject of a budget."""
-    usage: list[AccountSpend]
-    last_entry: str
-    """Id of the latest entry; empty when there is none."""
 
 
 class Ledger(Protocol):
@@ -211,10 +155,13 @@ class Ledger(Protocol):
         """
         ...
 
-    async def commit(self, query: Query, grant: Grant) -> None:
+    async def commit(self, query: Query, grant: Grant, cost: int | None = None) -> None:
         """Make a reservation final, before its answer leaves.
 
-        Any holder of the lease may, past or present: it was paid, whoever answers first.
+        Any holder of the lease may, past or present: it was paid, whoever answers first. ``cost``
+        is what the answer turned out to cost, in units; what was reserved beyond it goes back to
+        the same budgets in the same step. It is never more than was reserved: None, and any cost
+        above that, keep the whole. Whoever answers first settles; the others change nothing.
 
         Raises:
             Refusal: deadline-passed, when it was reaped meanwhile, or when the record is by now
@@ -223,7 +170,7 @@ class Ledger(Protocol):
         ...
 
     async def release(self, query: Query, grant: Grant) -> None:
-        """Give the clips back after a fault of the server."""
+        """Give what was reserved back after a fault of the server."""
         ...
 
     async def abandon(self, query: Query, grant: Grant) -> None:
@@ -232,6 +179,10 @@ class Ledger(Protocol):
 
     async def note_audit(self, query: Query) -> None:
         """Enter the use of an audit key, which no budget and no rate sees."""
+        ...
+
+    async def is_retry(self, query: Query) -> bool:
+        """Whether the query was reserved before, with the same bytes, whatever became of it."""
         ...
 
     async def standing(self, policies: Sequence[Policy]) -> Standing:
@@ -297,8 +248,41 @@ class Ledger(Protocol):
         """Return the defence state of an account; empty at first."""
         ...
 
+    async def account_states(self) -> dict[str, str]:
+        """Return the defence state of every account that was ever given one."""
+        ...
+
     async def set_account_state(self, account: str, state: str) -> None:
         """Keep the defence state that reservations of ``account`` are made under from now on."""
+        ...
+
+    async def watched(self, account: str) -> Watched:
+        """Return what is remembered of an account, with the version to change it at."""
+        ...
+
+    async def keep_watched(
+        self, account: str, version: int, memory: bytes, state: str, notes: Sequence[Note] = ()
+    ) -> bool:
+        """Replace memory and state and append ``notes``, all or none.
+
+        False, and no change, unless the account is still at ``version``. Any change counts the
+        version up by 1, :meth:`set_account_state` included.
+        """
+        ...
+
+    async def notes(
+        self,
+        account: str,
+        kind: NoteKind | None = None,
+        after: str = "",
+        limit: int = 1000,
+        *,
+        latest: bool = False,
+    ) -> list[Note]:
+        """Return up to ``limit`` notes that came after the one whose id is ``after``, in order.
+
+        Of more than that the first ones, or the last ones if ``latest``.
+        """
         ...
 
     async def claim(self, name: str, value: str) -> str:

@@ -17,7 +17,8 @@ from typing import BinaryIO
 
 from victim_service.errors import StartError
 from victim_service.ledger import reconcile
-from victim_service.ledger.base import Entry, Ledger
+from victim_service.ledger.base import Ledger
+from victim_service.ledger.records import Entry
 
 _AT_ONCE = 2000
 _KEEP = "Keep file and ledger as evidence, and export to a new file."

@@ -3,15 +3,8 @@
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 
-from victim_service.ledger.base import (
-    GLOBAL_SUBJECT,
-    Entry,
-    Ledger,
-    Mismatch,
-    Totals,
-    account_subject,
-    key_subject,
-)
+from victim_service.ledger.base import GLOBAL_SUBJECT, Ledger, account_subject, key_subject
+from victim_service.ledger.records import Entry, Mismatch, Totals
 
 _PAGE = 2000
 

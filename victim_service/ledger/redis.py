@@ -22,8 +22,8 @@ from victim_service.ledger import redis_scripts as scripts
 from victim_service.ledger import standing as arithmetic
 from victim_service.ledger.base import Grant, Policy, Query, Standing
 from victim_service.ledger.patience import new_token, unreachable
+from victim_service.ledger.redis_accounts import RedisAccounts
 from victim_service.ledger.redis_link import Word
-from victim_service.ledger.redis_registry import RedisRegistry
 from victim_service.ledger.redis_scripts import PREFIX
 from victim_service.ledger.standing import Reading
 
@@ -32,7 +32,7 @@ _UNDO_AT_MOST = 4096
 _UNDO_EVERY_S = 0.25
 
 
-class RedisLedger(RedisRegistry):
+class RedisLedger(RedisAccounts):
     """The ``Ledger`` protocol on one Redis, 6.2 or newer, at ``redis://`` or ``rediss://``."""
 
     def __init__(self, url: str, timeout_s: float = 0.9, *, create: bool = True) -> None:
@@ -55,15 +55,16 @@ class RedisLedger(RedisRegistry):
             raise
         return _grant(query, token, reply)
 
-    async def commit(self, query: Query, grant: Grant) -> None:
-        """Make a reservation final, before its answer leaves."""
+    async def commit(self, query: Query, grant: Grant, cost: int | None = None) -> None:
+        """Make a reservation final, and give back what it is above ``cost``."""
         answer = (query.model, grant.plan_version, grant.state)
-        payer = (query.key_id, query.plan, query.clips)
-        if not await self._run(scripts.COMMIT, query.account, query.idempotency, *answer, *payer):
+        settled = arithmetic.settled(cost)
+        named = (query.account, query.idempotency)
+        if not await self._run(scripts.COMMIT, *named, *answer, "" if settled is None else settled):
             raise arithmetic.too_late()
 
     async def release(self, query: Query, grant: Grant) -> None:
-        """Give the clips back after a fault of the server."""
+        """Give what was reserved back after a fault of the server."""
         await self._end(query.account, query.idempotency, grant.token, "release")
 
     async def abandon(self, query: Query, grant: Grant) -> None:
@@ -75,6 +76,12 @@ class RedisLedger(RedisRegistry):
         payer = (query.account, query.key_id, query.plan, query.plan_version)
         words = (*payer, query.idempotency, query.clips)
         await self._run(scripts.AUDIT, *words, repeatable=False)
+
+    async def is_retry(self, query: Query) -> bool:
+        """Whether the query was reserved before."""
+        record = f"{PREFIX}query:{query.account}\n{query.idempotency}"
+        _, (payload,) = await self._calls(("HGET", record, "payload"))
+        return bool(payload == query.payload)
 
     async def standing(self, policies: Sequence[Policy]) -> Standing:
         """Return what is left, without changing anything."""
@@ -135,6 +142,7 @@ def _reserve_words(query: Query, token: str, lease_s: float) -> list[Word]:
         limits[budget.subject] = min(tighter, default=None)
     words: list[Word] = [query.account, query.idempotency, query.payload, query.clips]
     words += [query.key_id, query.plan, query.plan_version, query.model, token, lease_s]
+    words.append(query.units)
     words.append(len(limits))
     for subject, limit in limits.items():
         words += [subject, "" if limit is None else limit]

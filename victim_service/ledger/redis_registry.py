@@ -1,4 +1,4 @@
-"""What the Redis ledger keeps beside queries: keys, plans, states, claims, and its own record."""
+"""What the Redis ledger keeps beside queries: keys, plans, claims, and its own record."""
 
 import asyncio
 import json
@@ -9,7 +9,8 @@ from typing import Any
 
 from victim_service.ledger import reconcile
 from victim_service.ledger import redis_scripts as scripts
-from victim_service.ledger.base import (
+from victim_service.ledger.patience import unreachable
+from victim_service.ledger.records import (
     AccountSpend,
     Entry,
     KeyRecord,
@@ -17,12 +18,10 @@ from victim_service.ledger.base import (
     PlanRecord,
     Totals,
 )
-from victim_service.ledger.patience import unreachable
 from victim_service.ledger.redis_link import Link, Word
 from victim_service.ledger.redis_scripts import PREFIX, Script
 from victim_service.ledger.redis_start import open_redis
 
-_ACCOUNTS = f"{PREFIX}accounts"
 _CLAIMS = f"{PREFIX}claims"
 _ENTRIES = f"{PREFIX}entries"
 _KEYS = f"{PREFIX}keys"
@@ -124,15 +123,6 @@ class RedisRegistry:
         words = (record.name, record.version, record.source, record.document)
         # Sent twice it would say that somebody else was quicker.
         return bool(await self._run(scripts.ADD_PLAN, *words, repeatable=False))
-
-    async def account_state(self, account: str) -> str:
-        """Return the defence state of an account."""
-        _, (state,) = await self._calls(("HGET", _ACCOUNTS, account))
-        return "" if state is None else state.decode()
-
-    async def set_account_state(self, account: str, state: str) -> None:
-        """Keep the defence state of an account."""
-        await self._calls(("HSET", _ACCOUNTS, account, state))
 
     async def claim(self, name: str, value: str) -> str:
         """Keep ``value`` under ``name`` unless there is one; return what is kept."""

@@ -33,6 +33,7 @@ REAP = _load("reap")
 AUDIT = _load("audit")
 REVOKE = _load("revoke")
 ADD_PLAN = _load("add_plan")
+KEEP_WATCHED = _load("keep_watched")
 CALLS = _load("calls")
 
-ALL = (RESERVE, COMMIT, RELEASE, REAP, AUDIT, REVOKE, ADD_PLAN, CALLS)
+ALL = (RESERVE, COMMIT, RELEASE, REAP, AUDIT, REVOKE, ADD_PLAN, KEEP_WATCHED, CALLS)

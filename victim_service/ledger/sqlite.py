@@ -6,20 +6,21 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from victim_service.ledger import reconcile, sqlite_registry, sqlite_steps
-from victim_service.ledger.base import (
+from victim_service.ledger import reconcile, sqlite_accounts, sqlite_registry, sqlite_steps
+from victim_service.ledger import standing as arithmetic
+from victim_service.ledger.base import Grant, Policy, Query, Standing
+from victim_service.ledger.patience import within
+from victim_service.ledger.records import (
     AccountSpend,
     Entry,
-    Grant,
     KeyRecord,
     Mismatch,
+    Note,
+    NoteKind,
     PlanRecord,
-    Policy,
-    Query,
-    Standing,
     Totals,
+    Watched,
 )
-from victim_service.ledger.patience import within
 from victim_service.ledger.sqlite_writer import Writer
 
 ResultT = TypeVar("ResultT")
@@ -47,12 +48,13 @@ class SqliteLedger:
                 self._undo(query, answer.result())
             raise
 
-    async def commit(self, query: Query, grant: Grant) -> None:
-        """Make a reservation final, before its answer leaves."""
-        await self._do(lambda database: sqlite_steps.commit(database, query, grant))
+    async def commit(self, query: Query, grant: Grant, cost: int | None = None) -> None:
+        """Make a reservation final, and give back what it is above ``cost``."""
+        final = arithmetic.settled(cost)
+        await self._do(lambda database: sqlite_steps.commit(database, query, grant, final))
 
     async def release(self, query: Query, grant: Grant) -> None:
-        """Give the clips back after a fault of the server."""
+        """Give what was reserved back after a fault of the server."""
         await self._do(lambda database: sqlite_steps.release(database, query, grant.token))
 
     async def abandon(self, query: Query, grant: Grant) -> None:
@@ -62,6 +64,10 @@ class SqliteLedger:
     async def note_audit(self, query: Query) -> None:
         """Enter unmetered use."""
         await self._do(lambda database: sqlite_steps.note_audit(database, query))
+
+    async def is_retry(self, query: Query) -> bool:
+        """Whether the query was reserved before."""
+        return await self._do(lambda database: sqlite_steps.is_retry(database, query))
 
     async def standing(self, policies: Sequence[Policy]) -> Standing:
         """Return what is left, without changing anything."""
@@ -124,11 +130,39 @@ class SqliteLedger:
 
     async def account_state(self, account: str) -> str:
         """Return the defence state of an account."""
-        return await self._do(lambda database: sqlite_registry.account_state(database, account))
+        return await self._do(lambda database: sqlite_accounts.state(database, account))
+
+    async def account_states(self) -> dict[str, str]:
+        """Return the defence state of every account."""
+        return await self._do(sqlite_accounts.states)
 
     async def set_account_state(self, account: str, state: str) -> None:
         """Keep the defence state of an account."""
-        await self._do(lambda database: sqlite_registry.set_account_state(database, account, state))
+        await self._do(lambda database: sqlite_accounts.set_state(database, account, state))
+
+    async def watched(self, account: str) -> Watched:
+        """Return what is remembered of an account."""
+        return await self._do(lambda database: sqlite_accounts.watched(database, account))
+
+    async def keep_watched(
+        self, account: str, version: int, memory: bytes, state: str, notes: Sequence[Note] = ()
+    ) -> bool:
+        """Replace memory and state and append ``notes``, if the account is at ``version``."""
+        kept = (account, version, memory, state, notes)
+        return await self._do(lambda database: sqlite_accounts.keep_watched(database, *kept))
+
+    async def notes(
+        self,
+        account: str,
+        kind: NoteKind | None = None,
+        after: str = "",
+        limit: int = 1000,
+        *,
+        latest: bool = False,
+    ) -> list[Note]:
+        """Return notes of an account, in order."""
+        asked = (account, kind, after, limit, latest)
+        return await self._do(lambda database: sqlite_accounts.notes(database, *asked))
 
     async def claim(self, name: str, value: str) -> str:
         """Keep ``value`` under ``name`` unless there is one; return what is kept."""

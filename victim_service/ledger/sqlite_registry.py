@@ -1,9 +1,9 @@
-"""What the SQLite ledger keeps beside queries: keys, plans, states, claims, and its own record."""
+"""What the SQLite ledger keeps beside queries: keys, plans, claims, and its own record."""
 
 import sqlite3
 from typing import Any
 
-from victim_service.ledger.base import AccountSpend, Entry, KeyRecord, PlanRecord, Totals
+from victim_service.ledger.records import AccountSpend, Entry, KeyRecord, PlanRecord, Totals
 from victim_service.ledger.sqlite_schema import NOW
 
 _KEYS = f"""
@@ -78,19 +78,6 @@ def add_plan(database: sqlite3.Connection, record: PlanRecord) -> bool:
         (record.name, record.version, record.document, record.source),
     )
     return True
-
-
-def account_state(database: sqlite3.Connection, account: str) -> str:
-    """Return the defence state of an account; empty at first."""
-    row = database.execute(
-        "SELECT defence_state FROM accounts WHERE account = ?", (account,)
-    ).fetchone()
-    return "" if row is None else str(row[0])
-
-
-def set_account_state(database: sqlite3.Connection, account: str, state: str) -> None:
-    """Keep the defence state of an account."""
-    database.execute("INSERT OR REPLACE INTO accounts VALUES (?, ?)", (account, state))
 
 
 def claim(database: sqlite3.Connection, name: str, value: str) -> str:

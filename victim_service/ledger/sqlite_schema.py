@@ -2,8 +2,6 @@
 
 import sqlite3
 
-VERSION = 2
-
 RUNNING, COMMITTED, RELEASED = 0, 1, 2
 """States of a query."""
 
@@ -78,8 +76,30 @@ CREATE TRIGGER entries_count AFTER INSERT ON entries BEGIN
 END;
 """
 
-_STEPS = (_TABLES, _SECOND)
+# What a query holds of each budget; NULL, of an older ledger, is one unit a clip.
+_COSTS = """
+ALTER TABLE queries ADD COLUMN cost INTEGER CHECK (cost >= 0);
+"""
+
+# What detectors remember of an account, and what is noted of it; steps stay as they were written.
+_WATCHED = """
+ALTER TABLE accounts ADD COLUMN version INTEGER NOT NULL DEFAULT 1;
+ALTER TABLE accounts ADD COLUMN memory BLOB NOT NULL DEFAULT x'';
+CREATE TABLE notes (
+  id INTEGER PRIMARY KEY AUTOINCREMENT, account TEXT NOT NULL, kind TEXT NOT NULL,
+  text TEXT NOT NULL, at REAL NOT NULL
+);
+CREATE INDEX notes_of ON notes (account, kind, id);
+CREATE TRIGGER notes_keep BEFORE UPDATE ON notes
+  BEGIN SELECT RAISE(ABORT, 'notes never change'); END;
+CREATE TRIGGER steps_stay BEFORE DELETE ON notes WHEN old.kind <> 'reading'
+  BEGIN SELECT RAISE(ABORT, 'steps are append-only'); END;
+"""
+
+_STEPS = (_TABLES, _SECOND, _COSTS, _WATCHED)
 """What makes each version out of the one before."""
+
+VERSION = len(_STEPS)
 
 
 def create(database: sqlite3.Connection) -> None:

@@ -25,24 +25,29 @@ FROM (SELECT 1) LEFT JOIN queries q ON q.account = ? AND q.idempotency = ?
 """  # noqa: S608 - a constant
 _INSERT = """
 INSERT INTO queries (account, idempotency, payload, clips, state, token, lease_until, key_id, plan,
-  subjects, plan_version, model, defence_state) VALUES (?, ?, ?, ?, 0, ?, ?, ?, ?, ?, ?, ?, ?)
+  subjects, plan_version, model, defence_state, cost)
+  VALUES (?, ?, ?, ?, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 _PAY_AGAIN = """
 UPDATE queries SET state = 0, token = ?, lease_until = ?, key_id = ?, plan = ?, subjects = ?,
-  plan_version = ?, model = ?, defence_state = ? WHERE account = ? AND idempotency = ?
+  plan_version = ?, model = ?, defence_state = ?, cost = ? WHERE account = ? AND idempotency = ?
 """
 _TAKE_OVER = """
 UPDATE queries SET token = ?, lease_until = ?, model = ? WHERE account = ? AND idempotency = ?
 """
 _COMMIT = f"""
-UPDATE queries SET state = {COMMITTED} WHERE account = ? AND idempotency = ? AND state = {RUNNING}
-  AND model = ? AND plan_version = ? AND defence_state = ?
+UPDATE queries SET state = {COMMITTED}, cost = ? WHERE account = ? AND idempotency = ?
 """  # noqa: S608 - constants
 _IS_COMMITTED = f"""
 SELECT 1 FROM queries WHERE account = ? AND idempotency = ? AND state = {COMMITTED}
   AND model = ? AND plan_version = ? AND defence_state = ?
 """  # noqa: S608 - constants
-_PAID = "SELECT account, idempotency, subjects, clips, key_id, plan, plan_version FROM queries "
+_PAID = """
+SELECT account, idempotency, subjects, clips, key_id, plan, plan_version, coalesce(cost, clips)
+  FROM queries """
+_RUNNING = f"""{_PAID} WHERE account = ? AND idempotency = ? AND state = {RUNNING}
+  AND model = ? AND plan_version = ? AND defence_state = ?
+"""
 _HELD = _PAID + "WHERE account = ? AND idempotency = ? AND state = 0 AND token = ?"
 _ABANDONED = f"{_PAID} WHERE state = 0 AND lease_until <= {NOW} - ? LIMIT {_REAP_AT_ONCE}"
 _ABANDON = f"""
@@ -81,6 +86,8 @@ class _Paid(NamedTuple):
     key_id: str
     plan: str
     plan_version: int
+    cost: int
+    """Units that it holds of each budget."""
 
 
 def reserve(database: sqlite3.Connection, query: Query, lease_s: float) -> Grant:
@@ -92,7 +99,7 @@ def reserve(database: sqlite3.Connection, query: Query, lease_s: float) -> Grant
     state = RELEASED if new else record.state
     if not new:
         _check_record(record, query, now)
-    cost = query.clips if state == RELEASED else 0
+    cost = query.units if state == RELEASED else 0
     version = query.plan_version if state == RELEASED else record.plan_version
     defence_state = account_state if state == RELEASED else record.defence_state
     reading = _read(database, query.policies, now)
@@ -103,7 +110,7 @@ def reserve(database: sqlite3.Connection, query: Query, lease_s: float) -> Grant
     subjects = arithmetic.budget_subjects(query.policies)
     if state == RELEASED:
         lease = (token, lease_until, query.key_id, query.plan, "\n".join(subjects))
-        terms = (version, query.model, defence_state)
+        terms = (version, query.model, defence_state, cost)
         if new:
             database.execute(_INSERT, (*key, query.payload, query.clips, *lease, *terms))
         else:
@@ -123,14 +130,21 @@ def reserve(database: sqlite3.Connection, query: Query, lease_s: float) -> Grant
     return Grant(token, cost, state == COMMITTED, left, version, defence_state)
 
 
-def commit(database: sqlite3.Connection, query: Query, grant: Grant) -> None:
+def commit(
+    database: sqlite3.Connection, query: Query, grant: Grant, cost: int | None = None
+) -> None:
     """Make a reservation final, unless the record is by now that of another answer."""
     answer = (query.model, grant.plan_version, grant.state)
     named = (query.account, query.idempotency, *answer)
-    if database.execute(_COMMIT, named).rowcount:
-        _enter(database, "commit", query, grant.plan_version, delta=0)
-    elif database.execute(_IS_COMMITTED, named).fetchone() is None:
-        raise arithmetic.too_late()
+    row = database.execute(_RUNNING, named).fetchone()
+    if row is None:
+        if database.execute(_IS_COMMITTED, named).fetchone() is None:
+            raise arithmetic.too_late()
+        return
+    paid = _Paid(*row)
+    kept = paid.cost if cost is None else min(cost, paid.cost)
+    database.execute(_COMMIT, (kept, query.account, query.idempotency))
+    _pay_back(database, paid, "commit", paid.cost - kept)
 
 
 def release(database: sqlite3.Connection, query: Query, token: str) -> None:
@@ -164,6 +178,15 @@ def reap(database: sqlite3.Connection, ttl_s: float) -> int:
 def note_audit(database: sqlite3.Connection, query: Query) -> None:
     """Enter unmetered use."""
     _enter(database, "audit", query, query.plan_version, delta=0)
+
+
+def is_retry(database: sqlite3.Connection, query: Query) -> bool:
+    """Whether the query was reserved before, with the same bytes."""
+    row = database.execute(
+        "SELECT payload FROM queries WHERE account = ? AND idempotency = ?",
+        (query.account, query.idempotency),
+    ).fetchone()
+    return row is not None and row[0] == query.payload
 
 
 def standing(database: sqlite3.Connection, policies: Sequence[Policy]) -> Standing:
@@ -216,12 +239,18 @@ def _give_back(database: sqlite3.Connection, paid: _Paid, kind: str) -> None:
         "UPDATE queries SET state = ? WHERE account = ? AND idempotency = ?",
         (RELEASED, paid.account, paid.idempotency),
     )
-    database.executemany(
-        "UPDATE counters SET spent = spent - ? WHERE subject = ?",
-        [(paid.clips, subject) for subject in paid.subjects.split("\n")],
-    )
+    _pay_back(database, paid, kind, paid.cost)
+
+
+def _pay_back(database: sqlite3.Connection, paid: _Paid, kind: str, units: int) -> None:
+    """Enter what happened to a query under who paid for it, and give ``units`` back."""
+    if units:
+        database.executemany(
+            "UPDATE counters SET spent = spent - ? WHERE subject = ?",
+            [(units, subject) for subject in paid.subjects.split("\n")],
+        )
     payer = Query(paid.account, paid.key_id, paid.plan, paid.idempotency, b"", paid.clips, ())
-    _enter(database, kind, payer, paid.plan_version, delta=-paid.clips)
+    _enter(database, kind, payer, paid.plan_version, delta=-units)
 
 
 def _enter(

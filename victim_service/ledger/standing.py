@@ -19,7 +19,7 @@ class Reading:
     """What the ledger said at one moment; a subject that is missing was never charged."""
 
     spent: Mapping[str, int]
-    """Clips charged, by subject of a budget."""
+    """Units charged, by subject of a budget."""
     arrivals: Mapping[str, float]
     """Theoretical arrival time, by subject of a rate."""
     now_s: float
@@ -41,7 +41,7 @@ def budget_subjects(policies: Sequence[Policy]) -> list[str]:
 
 
 def remaining(policies: Sequence[Policy], spent: Mapping[str, int]) -> int | None:
-    """Return the clips that every budget would still grant, at least 0; None without a limit."""
+    """Return the units that every budget would still grant, at least 0; None without a limit."""
     left = [
         max(0, budget.limit - spent.get(budget.subject, 0))
         for budget in budgets(policies)
@@ -52,31 +52,41 @@ def remaining(policies: Sequence[Policy], spent: Mapping[str, int]) -> int | Non
 
 def standing(policies: Sequence[Policy], reading: Reading) -> Standing:
     """Return what is left under ``policies``."""
-    spent, now = reading.spent, reading.now_s
+    spent = reading.spent
     counted, paced = budgets(policies), rates(policies)
     tightest = min(
         (budget for budget in counted if budget.limit is not None),
         key=lambda budget: (budget.limit or 0) - spent.get(budget.subject, 0),
         default=None,
     )
+    rate_left, rate_wait = _paced([rate for rate in paced if rate.name == "rate"], reading)
+    daily_left, daily_wait = _paced([rate for rate in paced if rate.name == "daily"], reading)
+    return Standing(
+        budget=None if tightest is None else tightest.limit,
+        spent=spent.get(counted[0].subject, 0) if counted else 0,
+        remaining=remaining(policies, spent),
+        rate_remaining=rate_left,
+        rate_reset_s=rate_wait,
+        daily_remaining=daily_left,
+        daily_reset_s=daily_wait,
+    )
+
+
+def _paced(paced: Sequence[Rate], reading: Reading) -> tuple[int | None, float | None]:
+    """Return the clips that all of these rates grant at once, and when all are full again."""
+    now = reading.now_s
     busy = [max(0.0, reading.arrivals.get(rate.subject, 0.0) - now) for rate in paced]
     left = [
         gcra.units_left(now + wait, now, rate.per_s, rate.burst)
         for rate, wait in zip(paced, busy, strict=True)
     ]
-    return Standing(
-        budget=None if tightest is None else tightest.limit,
-        spent=spent.get(counted[0].subject, 0) if counted else 0,
-        remaining=remaining(policies, spent),
-        rate_remaining=min(left, default=None),
-        rate_reset_s=max(busy, default=None),
-    )
+    return min(left, default=None), max(busy, default=None)
 
 
 def allow(
     policies: Sequence[Policy], reading: Reading, *, cost: int, clips: int
 ) -> dict[str, float]:
-    """Decide on ``cost`` clips of the budgets and ``clips`` of the rates: all policies or none.
+    """Decide on ``cost`` units of the budgets and ``clips`` of the rates: all policies or none.
 
     Returns:
         The theoretical arrival times that the reservation leaves, by subject.
@@ -101,12 +111,23 @@ def allow(
     return after
 
 
+def settled(cost: int | None) -> int | None:
+    """Return a final cost as a ledger may take it.
+
+    Raises:
+        ValueError: it is negative.
+    """
+    if cost is not None and cost < 0:
+        raise ValueError(f"a query cannot cost {cost}. Settle it at 0 or more.")
+    return cost
+
+
 def exhausted(policies: Sequence[Policy], reading: Reading, cost: int) -> Refusal:
     """Return the refusal of a cost above what remains."""
     left = remaining(policies, reading.spent)
     return Refusal(
         "budget-exhausted",
-        f"This costs {cost} clips, {left} remain. Send fewer, or ask for a larger plan.",
+        f"This costs {cost} units, {left} remain. Send fewer clips, or ask for a larger plan.",
         remaining=left,
         standing=standing(policies, reading),
     )

@@ -41,7 +41,8 @@ class LedgerSource:
         at = await ledger.now()
         plans = {**self._file_plans, **readable_plans(await ledger.plans())}
         keys, spends = await ledger.keys(), await ledger.spend()
-        accounts = account_usages(keys, spends, plans, self._global_budget)
+        states = await ledger.account_states()
+        accounts = account_usages(keys, spends, plans, self._global_budget, states)
         return Frame(at, self._origin, self._with_rates(accounts))
 
     def _with_rates(self, accounts: list[AccountUsage]) -> list[AccountUsage]:

@@ -17,6 +17,7 @@ _NAMED_REFUSALS = 2
 _SHORT = {
     "budget-exhausted": "budget",
     "rate-limited": "rate",
+    "account-suspended": "suspended",
     "batch-exceeds-burst": "burst",
     "queue-full": "queue",
     "still-running": "running",
@@ -99,6 +100,9 @@ def _table(accounts: Sequence[AccountUsage], at: float, *, refusals: bool) -> Ta
     table.add_column("account", no_wrap=True, overflow="ellipsis", max_width=_MAX_ACCOUNT)
     table.add_column("keys", no_wrap=True, justify="right")
     table.add_column("plan", no_wrap=True, overflow="ellipsis", max_width=12)
+    ladder = any(one.rung or one.alarms for one in accounts)
+    if ladder:
+        table.add_column("rung", no_wrap=True, justify="right")
     table.add_column("spent", no_wrap=True, justify="right", min_width=7)
     table.add_column("left", no_wrap=True, min_width=_BAR + 8)
     table.add_column("cost", no_wrap=True, justify="right", min_width=8)
@@ -112,6 +116,7 @@ def _table(accounts: Sequence[AccountUsage], at: float, *, refusals: bool) -> Ta
             Text(plain(one.account), style="bold" if busy else ""),
             str(sum(key.info.state == "valid" for key in one.keys)),
             Text(plain(_plans(one))),
+            *([_rung(one)] if ladder else []),
             short(one.spent),
             _left(one),
             money(one.cost),
@@ -126,6 +131,12 @@ def _plans(one: AccountUsage) -> str:
     valid = [key.info.plan for key in one.keys if key.info.state == "valid"]
     names = list(dict.fromkeys(valid or [key.info.plan for key in one.keys]))
     return names[0] + (f" +{len(names) - 1}" if len(names) > 1 else "")
+
+
+def _rung(one: AccountUsage) -> Text:
+    """Return the rung, with an exclamation mark where alarms came since."""
+    style = "bold red" if one.rung else "yellow" if one.alarms else "dim"
+    return Text(f"{one.rung}{'!' if one.alarms else ''}", style=style)
 
 
 def _left(one: AccountUsage) -> Text:

@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from pydantic import Field
 
-from attacker.lab.admin import Reading
 from attacker.lab.benign.drive import Buyer, Driven
 from attacker.lab.calibration import as_rows, expected_calibration_error
 from shared.config import Frozen
+from shared.contract import DetectorReading
 from shared.metrics import accuracy
 
 
@@ -52,7 +52,7 @@ class HonestRow(Frozen):
     """By detector, its windows and its alarms."""
 
 
-def windows_by_detector(readings: Sequence[Reading]) -> dict[str, tuple[int, int]]:
+def windows_by_detector(readings: Sequence[DetectorReading]) -> dict[str, tuple[int, int]]:
     """Return for each detector how many windows it closed, and how many were alarms."""
     return {
         name: (len(own), sum(reading.alarm for reading in own))

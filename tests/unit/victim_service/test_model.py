@@ -28,8 +28,10 @@ def plain_answers(folder, clips):
     tensors, card = checkpoint.load(folder)
     network = KnaggCNNSpec(**card["network"]).build(len(card["labels"]))
     network.load_state_dict(tensors)
+    network.eval()
     with torch.inference_mode():
-        return network.eval()(torch.from_numpy(clips)).softmax(dim=1).numpy()
+        wave = torch.from_numpy(clips)
+        return torch.cat((network(wave).softmax(dim=1), network.embed(wave)), dim=1).numpy()
 
 
 def test_the_card_tells_what_to_send(predictor):
@@ -39,8 +41,9 @@ def test_the_card_tells_what_to_send(predictor):
 
 
 def test_answers_are_probabilities_of_more_than_one_speaker(predictor):
-    answers = predictor.predict(make_clips(64))
-    assert answers.shape == (64, 5)
+    rows = predictor.predict(make_clips(64))
+    assert rows.shape == (64, 5 + 16)
+    answers = rows[:, :5]
     assert answers.dtype == np.float32
     np.testing.assert_allclose(answers.sum(axis=1), 1, atol=1e-5)
     assert len(set(answers.argmax(axis=1))) >= 3
@@ -87,6 +90,14 @@ def test_a_clip_is_answered_alike_alone_and_in_any_batch(predictor):
     np.testing.assert_allclose(predictor.predict(clips[order]), together[order], atol=1e-6)
     for size in (1, 3, 16):
         np.testing.assert_allclose(predictor.predict(clips[:size]), together[:size], atol=1e-6)
+
+
+def test_embeddings_beside_the_answers_are_the_same_bits_alone_and_in_any_batch(predictor):
+    clips = make_clips(33, seed=6)
+    together = predictor.predict(clips)
+    alone = np.concatenate([predictor.predict(clips[place : place + 1]) for place in range(33)])
+    np.testing.assert_array_equal(alone, together)
+    assert np.ptp(together[:, 5:], axis=0).min() > 0
 
 
 def test_several_threads_may_predict_at_once(predictor):

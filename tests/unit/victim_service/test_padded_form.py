@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from shared.networks import KnaggCNNSpec
 from victim_service.padded_form import PaddedForm, shapes_up_to
 
 SAMPLES = 16
@@ -38,6 +39,18 @@ def clips_of(count: int, seed: int = 0) -> np.ndarray:
 def softmax(clips: np.ndarray) -> np.ndarray:
     powers = np.exp(clips[:, :2])
     return powers / powers.sum(axis=1, keepdims=True)
+
+
+def test_a_network_of_speakers_has_its_embeddings_beside_the_answers():
+    network = KnaggCNNSpec(filters=4, embedding=6).build(3).eval()
+    clips = np.random.default_rng(0).uniform(-1, 1, (5, 256)).astype(np.float32)
+    with torch.inference_mode():
+        wave = torch.from_numpy(clips)
+        expected = torch.cat((network(wave).softmax(dim=1), network.embed(wave)), dim=1)
+    form = PaddedForm(network, CPU, 256, (1, 8))
+    rows = form(clips)
+    assert rows.shape == (5, 3 + 6)
+    np.testing.assert_allclose(rows, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize(

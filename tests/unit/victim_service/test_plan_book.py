@@ -12,7 +12,7 @@ from victim_service import plan_book
 from victim_service.defences.rounding import RoundingSpec
 from victim_service.errors import Refusal
 from victim_service.ledger import Ledger, open_ledger
-from victim_service.ledger.base import PlanRecord
+from victim_service.ledger.records import PlanRecord
 from victim_service.plan_book import PlanBook, Sold, admin_source
 from victim_service.plans import Plan
 

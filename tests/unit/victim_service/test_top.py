@@ -541,3 +541,25 @@ def test_what_cannot_be_watched_ends_in_one_line(run, tmp_path, monkeypatch):
         assert message in err
         assert len(err.strip().splitlines()) == 1
         assert "secret" not in err
+
+
+def test_the_rung_is_shown_where_an_account_has_one():
+    assert "rung" not in "".join(shown(Frame(NOW, "x", [usage("alice"), usage("bob")])))
+    lines = shown(Frame(NOW, "x", [usage("alice", rung=2, alarms=1), usage("bob")]))
+    header, alice, bob = (row(lines, name) for name in ("account", "alice", "bob"))
+    end = header.index("rung") + len("rung")
+    assert alice[:end].endswith("2!")
+    assert bob[:end].endswith(" 0")
+
+
+def test_the_rung_comes_from_the_ledger(tmp_path):
+    async def story() -> Frame:
+        async with open_shop(tmp_path) as shop:
+            await shop.key()
+            await shop.key(account="bob")
+            await shop.ledger.set_account_state("alice", '{"rung":3,"alarms":1}')
+            await shop.ledger.set_account_state("bob", "of another release")
+            return await LedgerSource(shop.ledger, "x", PLANS, None).read()
+
+    rungs = {one.account: (one.rung, one.alarms) for one in asyncio.run(story()).accounts}
+    assert rungs == {"alice": (3, 1), "bob": (0, 0)}

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from victim_service.keys import issue
-from victim_service.ledger.base import AccountSpend, PlanRecord
+from victim_service.ledger.records import AccountSpend, PlanRecord
 from victim_service.plans import Plan
 from victim_service.usage import account_usages, key_info, readable_plans
 

@@ -51,18 +51,29 @@ local function enter(kind, account, key_id, plan, version, idempotency, clips, d
     'clips', clips, 'delta', delta)
 end
 
--- Release a running query: its clips go back to the budgets that were charged.
-local function give_back(id, kind)
-  local held = redis.call('HMGET', record_key(id), 'clips', 'key_id', 'plan', 'version', 'budgets')
+-- End a running query in a state, at a final cost ('' for what it holds, which is also the most):
+-- what it holds beyond goes back to the budgets that were charged, and is entered under who paid.
+local function settle(id, state, kind, final)
+  local held = redis.call('HMGET', record_key(id), 'clips', 'key_id', 'plan', 'version', 'budgets',
+    'cost')
   local clips, key_id, plan, version = tonumber(held[1]), held[2], held[3], held[4]
-  redis.call('HSET', record_key(id), 'state', 'released')
+  local cost = tonumber(held[6] or clips) -- an older ledger kept no cost: one unit a clip
+  local kept = math.min(cost, tonumber(final) or cost)
+  redis.call('HSET', record_key(id), 'state', state, 'cost', kept)
   redis.call('ZREM', prefix .. 'running', id)
-  for place = 1, tonumber(held[5]) do
-    local subject = redis.call('HGET', record_key(id), 'budget' .. place)
-    redis.call('HINCRBY', prefix .. 'spent', subject, -clips)
+  if kept < cost then
+    for place = 1, tonumber(held[5]) do
+      local subject = redis.call('HGET', record_key(id), 'budget' .. place)
+      redis.call('HINCRBY', prefix .. 'spent', subject, kept - cost)
+    end
   end
   local cut = string.find(id, '\n', 1, true)
   enter(kind, string.sub(id, 1, cut - 1), key_id, plan, version, string.sub(id, cut + 1), clips,
-    -clips)
+    kept - cost)
+end
+
+-- Release a running query: all that it holds goes back.
+local function give_back(id, kind)
+  settle(id, 'released', kind, 0)
 end
 

@@ -1,14 +1,15 @@
 -- Charge every policy of a query or none, and write its idempotency record.
 -- ARGV: born, account, idempotency, payload, clips, key id, plan, plan version, model, token,
---   lease in s, number of budgets, (subject, limit or '') of each, (subject, clips/s, burst) of each
---   rate.
+--   lease in s, cost in units, number of budgets, (subject, limit or '') of each, (subject, clips/s,
+--   burst) of each rate.
 -- Returns {refusal} or {refusal, seconds}, or {'granted' or 'refused', now, cost, replayed,
---   plan version, defence state, {clips spent by each budget}, {arrival time of each rate}}: figures
+--   plan version, defence state, {units spent by each budget}, {arrival time of each rate}}: figures
 --   as they are when the script ends.
 local account, idempotency, payload = ARGV[2], ARGV[3], ARGV[4]
 local clips, key_id, plan, model = tonumber(ARGV[5]), ARGV[6], ARGV[7], ARGV[9]
-local token, lease_s, n_budgets = ARGV[10], tonumber(ARGV[11]), tonumber(ARGV[12])
-local version, first_rate = ARGV[8], 13 + 2 * tonumber(ARGV[12])
+local token, lease_s, units = ARGV[10], tonumber(ARGV[11]), tonumber(ARGV[12])
+local n_budgets, version = tonumber(ARGV[13]), ARGV[8]
+local first_rate = 14 + 2 * n_budgets
 local now, id = clock(), query_id(account, idempotency)
 local record = record_key(id)
 
@@ -34,7 +35,7 @@ end
 
 local cost, defence_state = 0, held[8]
 if state == 'released' then
-  cost = clips
+  cost = units
   defence_state = redis.call('HGET', prefix .. 'accounts', account) or ''
 else
   version = held[6]
@@ -49,7 +50,7 @@ end
 -- All policies are looked at before one is charged.
 local refused = false
 for place = 1, n_budgets do
-  local subject, limit = ARGV[11 + 2 * place], ARGV[12 + 2 * place]
+  local subject, limit = ARGV[12 + 2 * place], ARGV[13 + 2 * place]
   spent[place] = tonumber(redis.call('HGET', prefix .. 'spent', subject) or 0)
   refused = refused or (cost > 0 and limit ~= '' and spent[place] + cost > tonumber(limit))
 end
@@ -71,13 +72,13 @@ end
 if state == 'released' then
   local budgets = {}
   for place = 1, n_budgets do
-    budgets[2 * place - 1], budgets[2 * place] = 'budget' .. place, ARGV[11 + 2 * place]
+    budgets[2 * place - 1], budgets[2 * place] = 'budget' .. place, ARGV[12 + 2 * place]
   end
   redis.call('HSET', record, 'payload', payload, 'clips', clips, 'state', 'running',
-    'key_id', key_id, 'plan', plan, 'version', version, 'defence_state', defence_state,
-    'budgets', n_budgets, unpack(budgets))
+    'cost', cost, 'key_id', key_id, 'plan', plan, 'version', version,
+    'defence_state', defence_state, 'budgets', n_budgets, unpack(budgets))
   for place = 1, n_budgets do
-    spent[place] = redis.call('HINCRBY', prefix .. 'spent', ARGV[11 + 2 * place], cost)
+    spent[place] = redis.call('HINCRBY', prefix .. 'spent', ARGV[12 + 2 * place], cost)
   end
 end
 if state ~= 'committed' then

@@ -1,8 +1,9 @@
 """Figures of the page: theft against budget, and theft against what honest users pay."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -16,8 +17,8 @@ from attacker.lab.study.page.theft import Level, Offer
 
 _LABEL = 26
 _GAP = 0.058
-_LETTER, _LINE, _DOT, _STEPS = 0.0105, 0.033, 0.009, 24
-"""Width of a letter, half a line, half a point in fractions of a panel; steps that a name moves."""
+_LETTER, _LINE, _DOT, _ROUNDS = 0.0105, 0.033, 0.02, 200
+"""Width of a letter, half a line and the distance of a name in fractions of a panel."""
 _DASHES: tuple[Any, ...] = ("-", (0, (4, 2)), (0, (1, 1.5)))
 AXES: Mapping[Measure, str] = {
     "lost": "accuracy that honest users lose",
@@ -121,9 +122,9 @@ def points(
 def pareto_plot(panels: Sequence[tuple[Measure, Sequence[Point]]], victim: float) -> Figure:
     """Draw theft against each cost; a plan that another one beats in both is hollow."""
     most = max(len(found) for _, found in panels)
-    figure = Figure(figsize=(WIDTH_IN, max(3.0, 0.25 * (most + 2)) * len(panels)))
+    figure = Figure(figsize=(WIDTH_IN, max(3.3, 0.25 * (most + 2)) * len(panels)))
     for axes, (measure, found) in zip(
-        figure.subplots(len(panels), 1, squeeze=False, gridspec_kw={"hspace": 0.34})[:, 0],
+        figure.subplots(len(panels), 1, squeeze=False, gridspec_kw={"hspace": 0.52})[:, 0],
         panels,
         strict=True,
     ):
@@ -158,60 +159,63 @@ def _point(axes: Axes, point: Point) -> None:
 
 
 def _labels(axes: Axes, found: Sequence[Point], victim: float) -> None:
-    """Write each name beside its point, moved to where no other name or point is."""
+    """Write each name beside its point; where two would overlap, they are moved apart."""
     (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
+    ordered = sorted(found, key=lambda point: (point.stolen.mean, point.cost.mean))
     spots = [
         ((p.cost.mean - left) / (right - left), (p.stolen.mean - bottom) / (top - bottom))
-        for p in found
+        for p in ordered
     ]
-    taken = [_Box(x - _DOT, y - 2 * _DOT, x + _DOT, y + 2 * _DOT) for x, y in spots]
-    taken.append(_Box(0, (victim - bottom) / (top - bottom), 0.25, 1))
-    for (x, y), point in sorted(zip(spots, found, strict=True), key=lambda item: item[0][::-1]):
-        box, side = _free_box(x, y, short(point.label, _LABEL), taken)
-        taken.append(box)
+    names = [short(point.label, _LABEL) for point in ordered]
+    spans = [_span(x, len(name)) for (x, _), name in zip(spots, names, strict=True)]
+    heights = spread_heights([y for _, y in spots], spans)
+    across = "axes fraction"
+    for point, name, (x, y), span, height in zip(
+        ordered, names, spots, spans, heights, strict=True
+    ):
+        near = min(span, key=lambda end: abs(end - x))
         color = INK if point.on_front else MUTED
-        moved = abs((box.bottom + box.top) / 2 - y) > _LINE
         axes.annotate(
-            short(point.label, _LABEL),
-            xy=(point.cost.mean, point.stolen.mean),
-            xytext=(box.left if side == "left" else box.right, (box.bottom + box.top) / 2),
-            textcoords="axes fraction", color=color, ha=side, va="center", fontsize=8.5,
-            arrowprops={"arrowstyle": "-", "color": MUTED, "linewidth": 0.6} if moved else None,
+            name, xy=(near, height), xycoords=across, color=color, va="center", fontsize=8.5,
+            ha="left" if near == span[0] else "right",
         )  # fmt: skip
+        if abs(height - y) > _LINE / 2:
+            line = {"arrowstyle": "-", "color": MUTED, "linewidth": 0.6, "shrinkA": 0, "shrinkB": 0}
+            axes.annotate(
+                "", xy=(x, y), xycoords=across, xytext=(near, height), textcoords=across,
+                arrowprops=line,
+            )  # fmt: skip
     axes.text(
-        0.0, victim, f" the victim {percent(victim)}", transform=axes.get_yaxis_transform(),
-        color=INK, va="bottom", fontsize=8,
+        1.0, victim, f"the victim {percent(victim)}", transform=axes.get_yaxis_transform(),
+        color=INK, va="bottom", ha="right", fontsize=8,
     )  # fmt: skip
 
 
-class _Box(NamedTuple):
-    """A rectangle in fractions of the axes."""
-
-    left: float
-    bottom: float
-    right: float
-    top: float
-
-    def meets(self, other: "_Box") -> bool:
-        return (
-            self.left < other.right
-            and other.left < self.right
-            and self.bottom < other.top
-            and other.bottom < self.top
-        )
+def _span(x: float, letters: int) -> tuple[float, float]:
+    """Return where a name of so many letters begins and ends beside ``x``."""
+    width = _LETTER * letters
+    start = x + _DOT if x + _DOT + width < 1 else x - _DOT - width
+    return start, start + width
 
 
-def _free_box(
-    x: float, y: float, text: str, taken: Sequence[_Box]
-) -> tuple[_Box, Literal["left", "right"]]:
-    """Return the nearest free place for ``text`` by the point, and the side of it that is there."""
-    width = _LETTER * len(text)
-    for step in sorted(range(-_STEPS, _STEPS + 1), key=abs):
-        for side in ("left", "right") if x + width < 1 else ("right", "left"):
-            start = x + 2 * _DOT if side == "left" else x - 2 * _DOT - width
-            middle = y + step * _LINE
-            box = _Box(start, middle - _LINE, start + width, middle + _LINE)
-            inside = 0 <= box.left and 0 <= box.bottom and box.top <= 1
-            if inside and not any(box.meets(other) for other in taken):
-                return box, "left" if side == "left" else "right"
-    return _Box(x + 2 * _DOT, y - _LINE, x + 2 * _DOT + width, y + _LINE), "left"
+def spread_heights(
+    heights: Sequence[float], spans: Sequence[tuple[float, float]], gap: float = 2 * _LINE
+) -> list[float]:
+    """Return ascending ``heights`` moved until names whose spans overlap are ``gap`` apart.
+
+    All are fractions of the panel. The order of names that overlap is kept.
+    """
+    found = list(heights)
+    for _ in range(_ROUNDS):
+        moved = False
+        for low, high in itertools.combinations(range(len(found)), 2):
+            overlap = spans[low][0] < spans[high][1] and spans[high][0] < spans[low][1]
+            lack = gap - (found[high] - found[low])
+            if overlap and lack > gap / 100:
+                found[low] -= lack / 2
+                found[high] += lack / 2
+                moved = True
+        found = [min(max(height, gap / 2), 1 - gap / 2) for height in found]
+        if not moved:
+            break
+    return found

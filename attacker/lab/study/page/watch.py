@@ -15,7 +15,13 @@ from attacker.lab.study.page.blocks import (
 )  # fmt: skip
 from attacker.lab.study.page.choice import RULES
 from attacker.lab.study.page.cost import LIMITS
-from attacker.lab.study.page.detectors import FalseAlarms, caught, false_alarms
+from attacker.lab.study.page.detectors import (
+    Caught,
+    FalseAlarms,
+    caught,
+    detector_alarms,
+    plan_alarms,
+)
 from attacker.lab.study.page.sections import Figures
 from attacker.lab.study.page.standard import REQUIREMENTS, Cover
 from attacker.lab.study.page.theft import Offer
@@ -29,59 +35,61 @@ _WORDS = {"kept": "at most", "broken": "above", "not decided": "not decided"}
 
 def detectors(found: Figures) -> Section:
     """Return what each detector caught and when, and how often honest users raised an alarm."""
-    rows, alarms = found.tables.detections, false_alarms(found.tables.honest, found.offers)
-    target = LIMITS.false_alarms if rows is None else max(r.false_alarm_target for r in rows)
+    rows = found.tables.detections or ()
+    by_plan = plan_alarms(found.tables.honest, found.offers)
+    by_detector, thieves = detector_alarms(rows), caught(rows)
+    target = max((row.false_alarm_target for row in rows), default=LIMITS.false_alarms)
     lead = (
         f"Thresholds were fitted to honest traffic at a false-alarm rate of {percent(target)} of "
         "windows. Rates of windows have exact (Clopper-Pearson) 95 % intervals, which take "
         "windows as independent; those of one account are not quite.",
     )
-    if rows is None:
+    if not rows:
         lead = ("No detector was measured: there is no detections.parquet in this study.",)
-    tables = []
-    if rows is not None:
-        tables.append(_caught_table(found))
-    if alarms:
-        tables.append(_alarm_table(alarms, target))
-    notes = () if alarms else ("No honest user was watched by a detector, so false alarms are not "
-                               "known.",)  # fmt: skip
+    tables = [_caught_table(thieves)] if thieves else []
+    if by_detector:
+        tables.append(_alarm_table("Detector", by_detector, target))
+    if by_plan:
+        tables.append(_alarm_table("Plan", by_plan, target))
+    unknown = "No honest user was watched by a detector, so false alarms are not known."
+    notes = () if by_plan or by_detector else (unknown,)
     return Section("detectors", "Detectors", lead=lead, tables=tuple(tables), notes=notes)
 
 
-def _caught_table(found: Figures) -> Table:
+def _caught_table(found: Sequence[Caught]) -> Table:
     heads = ("Detector", "Attacker", "windows caught", "campaigns caught",
              "clips to the first alarm", "stolen by then", "stolen in the end")  # fmt: skip
     rows = []
-    for one in caught(found.tables.detections or ()):
-        caught_of = f"{one.campaigns.hits} of {one.campaigns.trials}"
-        never = one.campaigns.trials - one.campaigns.hits
+    for one in found:
+        never = one.campaigns - one.alarmed
         delay = number(one.delay, ",.0f")
         small = f"{delay.small}; never in {never}" if never and one.delay else delay.small
+        when = Cell("never" if one.delay is None else delay.text, small)
         rows.append(
             (
                 Cell(one.detector), Cell(one.attacker), counted(one.windows),
-                Cell(caught_of), Cell("never" if one.delay is None else delay.text, small),
+                Cell(f"{one.alarmed} of {one.campaigns}"), when,
                 share(one.stolen), share(one.final),
             )
         )  # fmt: skip
     return Table(heads, tuple(rows), left=2, title="What was caught, and how late")
 
 
-def _alarm_table(alarms: Sequence[FalseAlarms], target: float) -> Table:
+def _alarm_table(first: str, alarms: Sequence[FalseAlarms], target: float) -> Table:
     rows = []
     for one in alarms:
         verdict = one.verdict(target)
         text = _WORDS[verdict] if verdict == "not decided" else f"{_WORDS[verdict]} the target"
-        watching = ", ".join(one.detectors) or "not known"
+        watching = ", ".join(one.detectors) or ("not known" if first == "Plan" else "")
         rows.append(
             (
-                Cell(one.plan, watching), Cell(one.user), counted(one.windows),
+                Cell(one.watcher, watching), Cell(one.user), counted(one.windows),
                 Cell(text, tone=_TONES[verdict]),
             )
         )  # fmt: skip
     return Table(
-        ("Plan", "Honest user", "windows that alarmed", f"against {percent(target)}"),
-        tuple(rows), left=2, title="False alarms on honest traffic",
+        (first, "Honest user", "windows that alarmed", f"against {percent(target)}"),
+        tuple(rows), left=2, title=f"False alarms on honest traffic, by {first.lower()}",
     )  # fmt: skip
 
 

@@ -38,19 +38,18 @@ def headline(choices: Sequence[Choice]) -> str:
 
 def advice(choice: Choice, costs: Costs) -> Advice:
     """Say what to do in one label mode, and on which figures that rests."""
-    lines = _chosen(choice, costs) if choice.chosen is not None else _undecided(choice)
+    chosen = choice.chosen
+    lines = _undecided(choice) if chosen is None else _chosen(choice, chosen, costs)
     lines += [f"{offer.label} was not considered: {why}." for offer, why in choice.refused]
     return Advice(
         title=f"{choice.mode} answers",
-        verdict=choice.verdict if choice.chosen is None else f"sell {choice.chosen.label}",
-        tone="not-decided" if choice.chosen is None else "holds",
+        verdict=choice.verdict if chosen is None else f"sell {chosen.label}",
+        tone="not-decided" if chosen is None else "holds",
         lines=tuple(lines),
     )
 
 
-def _chosen(choice: Choice, costs: Costs) -> list[str]:
-    offer = choice.chosen
-    assert offer is not None  # noqa: S101 - who calls has looked
+def _chosen(choice: Choice, offer: Offer, costs: Costs) -> list[str]:
     lines = [_stolen(offer, against=choice.undefended)]
     if (cost := costs.get((offer.plan, offer.mode))) is not None:
         lines.append(f"What honest users pay for it: {cost_words(cost)}.")
@@ -104,7 +103,8 @@ def _beaten(choice: Choice) -> list[str]:
 def _stolen(offer: Offer, against: Offer | None = None) -> str:
     budget = offer.budgets[-1]
     best = offer.best(budget)
-    assert best is not None  # noqa: S101 - the budget is one of its own
+    if best is None:
+        return f"{offer.label}: nothing was measured."
     kind = "adaptive" if best.adaptive else "naive"
     text = (
         f"{offer.label}: for {count(budget, 'clip')} the best attacker ({best.attacker}, {kind}) "

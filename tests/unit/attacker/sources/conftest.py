@@ -10,6 +10,8 @@ import torch
 
 from attacker.sources import SourceContext
 from attacker.sources.amplify import AmplifySpec
+from attacker.sources.blinding import BlindingSpec
+from attacker.sources.camouflage import CamouflageSpec
 from attacker.sources.chain import ChainSpec
 from attacker.sources.filter import FilterSpec
 from attacker.sources.gaussian_noise import GaussianNoiseSpec
@@ -89,6 +91,8 @@ def table(generator: Path) -> dict[str, Any]:
             links=(MixNoiseSpec(), SpeedSpec(), PitchShiftSpec(probability=0.5), ReverbSpec())
         ),
         "jitter": JitterSpec(),
+        "blinding": BlindingSpec(copies=2),
+        "camouflage": CamouflageSpec(share=0.3, source=JitterSpec()),
         "interpolate": InterpolateSpec(),
         "gaussian_noise": GaussianNoiseSpec(sigma=0.5),
         "wavegan": WaveganSpec(generator=str(generator)),

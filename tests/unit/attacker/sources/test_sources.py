@@ -12,7 +12,8 @@ from attacker.sources import SOURCES, Source, SourceContext, SourceSpec
 from shared.audio import from_int16, to_int16
 
 LINKS = ("amplify", "pitch_shift", "speed", "filter", "reverb", "mix_noise")
-KINDS = ("proxy", *LINKS, "chain", "jitter", "interpolate", "gaussian_noise", "wavegan")
+MADE = ("interpolate", "gaussian_noise", "wavegan")
+KINDS = ("proxy", *LINKS, "chain", "jitter", "blinding", "camouflage", *MADE)
 Make = Callable[..., SourceContext]
 
 
@@ -59,6 +60,22 @@ def test_nothing_and_nonsense_are_told_apart(
     assert source.render(np.array([], dtype=np.int64)).shape == (0, 1024)
     with pytest.raises(SourceError, match=">= 0"):
         source.render(np.array([-1]))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_training_hears_each_query_alone_and_on_the_same_grid(
+    kind: str, table: dict[str, Any], context: Make
+) -> None:
+    source, indices = table[kind].build(context()), np.array([3, 0, 17, 40, 8])
+    heard = source.training_clips(indices)
+    assert heard.shape == (5, 1024)
+    assert np.array_equal(heard, from_int16(to_int16(heard)))
+    singles = np.concatenate([source.training_clips(indices[i : i + 1]) for i in range(5)])
+    assert np.array_equal(heard, singles)
+    assert source.training_clips(indices[:0]).shape == (0, 1024)
+    mask = source.trained_on(np.arange(60))
+    assert mask.dtype == bool
+    assert mask.all() == (kind != "camouflage")
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -44,7 +44,8 @@ def query(
     version: int = 1,
     model: str = "m1",
     key_id: str = "k",
+    cost: int | None = None,
 ) -> Query:
     """Return a query of account ``a``."""
     rules = policies() if rules is None else rules
-    return Query("a", key_id, plan, name, payload, clips, rules, version, model)
+    return Query("a", key_id, plan, name, payload, clips, rules, version, model, cost)

@@ -18,7 +18,18 @@ from victim_service.ledger.base import Query
 ResultT = TypeVar("ResultT")
 Run = Callable[[Coroutine[Any, Any, ResultT]], ResultT]
 
-TABLES = ("counters", "rates", "queries", "entries", "usage", "keys", "plans", "accounts", "claims")
+TABLES = (
+    "counters",
+    "rates",
+    "queries",
+    "entries",
+    "usage",
+    "keys",
+    "plans",
+    "accounts",
+    "claims",
+    "notes",
+)
 
 
 @pytest.fixture

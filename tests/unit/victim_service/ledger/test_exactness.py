@@ -14,7 +14,7 @@ from tests.support.torture import TORTURE
 from tests.unit.victim_service.ledger.asking import LEASE_S, PATIENT_S, policies, query
 from victim_service.errors import Refusal
 from victim_service.ledger import Ledger, open_ledger
-from victim_service.ledger.base import PlanRecord
+from victim_service.ledger.records import PlanRecord
 
 BUDGET = 500
 PROCESSES, TASKS = 4, 250

@@ -17,7 +17,7 @@ from tests.unit.victim_service.ledger.asking import LEASE_S, paced, policies, qu
 from victim_service.errors import Refusal, StartError
 from victim_service.ledger import gcra, open_ledger, redis_start
 from victim_service.ledger import redis_scripts as scripts
-from victim_service.ledger.base import PlanRecord
+from victim_service.ledger.records import PlanRecord
 from victim_service.ledger.redis import RedisLedger, _reserve_words
 
 HASTE_S = 0.6

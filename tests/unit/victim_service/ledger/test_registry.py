@@ -6,7 +6,7 @@ import pytest
 
 from tests.unit.victim_service.ledger.asking import LEASE_S, query
 from victim_service.keys import issue
-from victim_service.ledger.base import PlanRecord
+from victim_service.ledger.records import PlanRecord
 
 
 def version_of(name: str, version: int, document: str = "{}") -> PlanRecord:

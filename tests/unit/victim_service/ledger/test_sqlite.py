@@ -137,7 +137,9 @@ def test_a_ledger_of_a_later_version_is_refused(tmp_path):
     path = tmp_path / "later.sqlite"
     with contextlib.closing(sqlite3.connect(path)) as database:
         database.execute("PRAGMA user_version = 99")
-    with pytest.raises(StartError, match=r"version 99, .* writes version 2\. Name"):
+    with pytest.raises(
+        StartError, match=rf"version 99, .* writes version {sqlite_schema.VERSION}\. Name"
+    ):
         SqliteLedger(path)
 
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from attacker.errors import BudgetExhausted, OracleError, VictimUnreachable
-from attacker.lab.admin import Reading
 from attacker.lab.benign.drive import Buyer, Driven, Traffic, drive, undefended
 from attacker.lab.benign.loss import latencies, quality, windows_by_detector
 from attacker.lab.benign.single_speaker import SingleSpeakerSpec
+from shared.contract import DetectorReading
 from tests.support import lab_world
 from tests.support.fake_oracle import FakeOracle
 
@@ -111,9 +111,9 @@ def test_quality_compares_with_truth_and_with_the_model() -> None:
 def test_windows_are_counted_by_detector() -> None:
     facts = {"id": "1", "at": 0.0, "query": 50, "score": 1.0, "threshold": 0.5}
     readings = [
-        Reading(**facts, detector="seat", alarm=True),
-        Reading(**facts, detector="prada", alarm=False),
-        Reading(**facts, detector="seat", alarm=False),
+        DetectorReading(**facts, detector="seat", alarm=True),
+        DetectorReading(**facts, detector="prada", alarm=False),
+        DetectorReading(**facts, detector="seat", alarm=False),
     ]
     assert windows_by_detector(readings) == {"prada": (1, 0), "seat": (2, 1)}
     assert windows_by_detector([]) == {}

@@ -1,0 +1,81 @@
+"""`earshot-attacker detections`: which detectors see whom, how soon, and whom they accuse."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from attacker.commands.options import (
+    DEFAULT_CACHE,
+    DEFAULT_URL,
+    Cache,
+    Url,
+    read_key,
+)
+
+if TYPE_CHECKING:
+    from attacker.lab.detection.rows import DetectionRow
+
+TrialFile = Annotated[Path, typer.Argument(help="Trial YAML file.")]
+AdminKeyFile = Annotated[Path, typer.Option(help="File with a key of scope admin.")]
+Bundle = Annotated[
+    Path | None, typer.Option(help="Evaluation bundle of the victim, for honest users.")
+]
+Out = Annotated[Path | None, typer.Option(help="JSON lines file; rows are appended to it.")]
+
+
+def detections(
+    trial: TrialFile,
+    admin_key_file: AdminKeyFile,
+    bundle: Bundle = None,
+    url: Url = DEFAULT_URL,
+    cache: Cache = DEFAULT_CACHE,
+    out: Out = None,
+) -> None:
+    """Send the streams of attackers and honest users to a plan, and print what detectors said.
+
+    Each stream comes from accounts of its own, made under the admin key.
+    """
+    from attacker.lab.admin import AdminClient
+    from attacker.lab.bundle import read_bundle
+    from attacker.lab.detection.schema import DetectionTrialSpec
+    from attacker.lab.detection.trial import DetectionTrial
+    from attacker.lab.json_lines import append_row
+    from shared.config import load_yaml
+
+    spec = load_yaml(trial, DetectionTrialSpec)
+    tests = None if bundle is None else read_bundle(bundle)
+    console = Console()
+    rows: list[DetectionRow] = []
+    with AdminClient(url, read_key("", admin_key_file)) as admin, console.status("") as status:
+        for row in DetectionTrial(spec, url, admin, tests, cache, status.update).rows():
+            rows.append(row)
+            if out is not None:
+                append_row(out, row)
+    if not rows:
+        console.print("No detector read anything: name a plan that has detectors.", markup=False)
+        raise typer.Exit(1)
+    console.print(table(rows))
+
+
+def table(rows: "Sequence[DetectionRow]") -> Table:
+    """Return ``rows`` as people read them."""
+    shown = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    for heading in ("attacker", "detector"):
+        shown.add_column(heading, overflow="fold")
+    for heading in ("windows", "alarms, %", "first at", "stolen by then, %"):
+        shown.add_column(heading, justify="right")
+    for row in rows:
+        stolen = row.stolen_at_alarm
+        shown.add_row(
+            f"{row.attacker} {row.seed}",
+            row.detector,
+            f"{row.windows:,}",
+            f"{100 * row.share:.1f}",
+            "never" if row.first_alarm_query is None else f"{row.first_alarm_query:,}",
+            "-" if stolen is None else f"{100 * stolen:.1f}",
+        )
+    return shown

@@ -1,0 +1,156 @@
+"""A trial of detectors against a real service: who is sent, from which account, and what is read.
+
+The readings are made up here from what the ledger charged, so that each one is known.
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from attacker.errors import ExperimentError
+from attacker.lab.admin import AdminClient, Reading
+from attacker.lab.bundle import read_bundle
+from attacker.lab.detection.rows import DetectionRow
+from attacker.lab.detection.schema import DetectionTrialSpec
+from attacker.lab.detection.trial import DetectionTrial
+from shared.audio import to_wav
+from shared.config import ConfigError, validate
+from tests.support.command_line import caller
+from tests.support.keys import add_key
+from tests.support.victims import RunningVictim, make_clips, make_victim, running_victim
+
+WINDOW = 10
+
+
+class Watcher(AdminClient):
+    """Says that every account's third window is an alarm."""
+
+    def __init__(self, url: str, key: str) -> None:
+        super().__init__(url, key)
+        self.spent: dict[str, int] = {}
+
+    def readings(self, account: str, after: str = "") -> list[Reading]:
+        self.spent[account] = self.usage(account).spent
+        return [
+            Reading(
+                id=str(n),
+                at=0,
+                detector="seat",
+                query=n * WINDOW,
+                score=n,
+                threshold=2,
+                alarm=n == 3,
+            )
+            for n in range(1, self.spent[account] // WINDOW + 1)
+        ]
+
+
+@pytest.fixture(scope="module")
+def victim(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningVictim]:
+    place = tmp_path_factory.mktemp("victim")
+    with running_victim(make_victim(place / "model"), place / "service") as running:
+        key = add_key(running.ledger_url, "operator", scope="admin")
+        (running.checkpoint / "admin.key").write_text(key)
+        yield running
+
+
+@pytest.fixture(scope="module")
+def proxy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("proxy")
+    for number, wave in enumerate(make_clips(12, 4000, seed=5)):
+        path = root / f"s{number % 3}" / f"{number}.wav"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(to_wav(wave, 4000))
+    return root
+
+
+def facts(proxy: Path, **changes: Any) -> dict[str, Any]:
+    return {
+        "name": "trial",
+        "plan": {"name": "watched", "label_mode": "soft"},
+        "proxy": {"kind": "speaker_tree", "root": str(proxy)},
+        "queries": 100,
+        "batch_clips": 10,
+        "attackers": [
+            {"name": "proxy", "source": {"kind": "proxy"}},
+            {"name": "sybil", "source": {"kind": "jitter"}, "accounts": 2},
+        ],
+        "users": [{"kind": "single_speaker"}],
+        **changes,
+    }
+
+
+def test_streams_come_from_their_own_accounts(
+    victim: RunningVictim, proxy: Path, tmp_path: Path
+) -> None:
+    spec = validate(facts(proxy, seeds=[0, 1]), DetectionTrialSpec, origin="trial")
+    bundle = read_bundle(victim.checkpoint / "bundle")
+    with Watcher(victim.url, (victim.checkpoint / "admin.key").read_text()) as admin:
+        trial = DetectionTrial(spec, victim.url, admin, bundle, tmp_path)
+        rows = list(trial.rows())
+    assert sorted(admin.spent.values()) == [50] * 4 + [100] * 4
+    assert [(row.attacker, row.seed) for row in rows] == [
+        (name, seed) for seed in (0, 1) for name in ("proxy", "sybil", "honest:single_speaker")
+    ]
+    by_name: dict[str, DetectionRow] = {row.attacker: row for row in rows}
+    assert all(row.queries == 100 and row.windows == 10 for row in rows)
+    assert (by_name["proxy"].first_alarm_query, by_name["proxy"].alarms) == (30, 1)
+    # The third batch of the first account is the fifth of all.
+    assert (by_name["sybil"].first_alarm_query, by_name["sybil"].alarms) == (50, 2)
+
+
+def test_a_refused_stream_is_judged_by_what_was_sent(
+    victim: RunningVictim, proxy: Path, tmp_path: Path
+) -> None:
+    plan = {"name": "short", "label_mode": "soft", "budget": 40}
+    one = [{"name": "proxy", "source": {"kind": "proxy"}}]
+    changed = facts(proxy, plan=plan, attackers=one, users=[])
+    spec = validate(changed, DetectionTrialSpec, origin="trial")
+    with Watcher(victim.url, (victim.checkpoint / "admin.key").read_text()) as admin:
+        (row,) = DetectionTrial(spec, victim.url, admin, None, tmp_path).rows()
+    assert (row.queries, row.windows, row.first_alarm_query) == (40, 4, 30)
+
+
+def test_a_plan_without_detectors_is_told_as_that(
+    victim: RunningVictim,
+    proxy: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    call = caller(monkeypatch, capsys, victim.url, str(tmp_path))
+    path = tmp_path / "trial.yaml"
+    path.write_text(yaml.safe_dump(json.loads(json.dumps(facts(proxy, plan="soft", users=[])))))
+    words = ["detections", str(path), "--admin-key-file", str(victim.checkpoint / "admin.key")]
+    code, output = call(*words, key="")
+    assert code == 1
+    assert "name a plan that has detectors" in output
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"attackers": [], "users": []}, "nobody to watch"),
+        ({"attackers": [{"name": "a", "source": {"kind": "proxy"}}] * 2}, "names that differ"),
+        ({"plan": {"label_mode": "soft"}}, "needs a name"),
+        ({"users": [{"kind": "burglar"}]}, "burglar"),
+    ],
+)
+def test_what_cannot_be_a_trial_is_refused(
+    change: dict[str, Any], words: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match=words):
+        validate(facts(tmp_path, **change), DetectionTrialSpec, origin="trial")
+
+
+def test_a_run_that_was_not_measured_is_no_record(tmp_path: Path, proxy: Path) -> None:
+    from attacker.lab.detection.trial import marks_of
+
+    run = {"name": "a", "source": {"kind": "proxy"}, "run": str(tmp_path)}
+    spec = validate(facts(proxy, attackers=[run]), DetectionTrialSpec, origin="trial")
+    with pytest.raises(ExperimentError, match="has not been measured"):
+        marks_of(spec.attackers[0])

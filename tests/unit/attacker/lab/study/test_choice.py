@@ -1,0 +1,130 @@
+"""The recommendation, on studies whose right conclusion is known."""
+
+from pathlib import Path
+
+import pytest
+
+from attacker.lab.study.page import sections, words
+from attacker.lab.study.page.choice import Choice
+from attacker.lab.study.read import read_study
+from tests.support import study_tables as made
+from tests.support.study_tables import HIGH, LOW
+
+
+def decide(tmp_path: Path, rows: made.Rows, honest: made.Rows | None = None) -> Choice:
+    """The only label mode's choice; honest users lose nothing unless given."""
+    free = [row for plan in {row["plan"] for row in rows} for row in made.honest(plan)]
+    given = free if honest is None else honest
+    found = sections.measure(read_study(made.write_all(tmp_path, rows, given)))
+    (choice,) = found.choices
+    return choice
+
+
+def text(choice: Choice) -> str:
+    return " ".join([words.headline([choice]), *words.advice(choice, {}).lines])
+
+
+def test_a_better_plan_is_chosen(tmp_path: Path, rows: made.Rows) -> None:
+    choice = decide(tmp_path, rows)
+    assert choice.chosen is not None
+    assert choice.chosen.plan == "guard"
+    said = text(choice)
+    assert "Sell soft answers under guard." in said
+    assert "At 2,000 clips guard loses less than none" in said.replace("\N{NO-BREAK SPACE}", " ")
+    assert "(adaptive, adaptive) reaches 35.0" in said
+
+
+def test_a_naive_attacker_alone_does_not_make_a_plan_better(tmp_path: Path) -> None:
+    naive_only = made.cells("guard", LOW, kinds=("guard",))
+    choice = decide(tmp_path, made.cells("none", HIGH) + naive_only)
+    assert choice.verdict == "not decided"
+    assert [(o.plan, why) for o, why in choice.refused] == [
+        ("guard", "no adaptive attacker was measured against it at every budget")
+    ]
+    said = text(choice)
+    assert "Only none could be considered" in said
+    assert "guard was not considered: no adaptive attacker" in said
+
+
+def test_an_adaptive_attacker_undoes_a_plan_that_looked_better(tmp_path: Path) -> None:
+    choice = decide(tmp_path, made.cells("none", HIGH) + made.both("guard", LOW, HIGH))
+    assert choice.verdict == "not decided"
+    assert {offer.plan for offer in choice.left} == {"none", "guard"}
+    assert "Nothing tells none and guard apart" in text(choice)
+
+
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_overlapping_intervals_decide_nothing(tmp_path: Path, seeds: int) -> None:
+    rows = made.cells("none", HIGH, seeds=seeds, jitter=0.1)
+    choice = decide(tmp_path, rows + made.both("guard", LOW, LOW, seeds=seeds, jitter=0.1))
+    assert choice.chosen is None
+    assert choice.leader is not None
+    assert choice.leader.plan == "guard"
+    said = text(choice)
+    assert "Not decided" in said
+    assert "On averages alone, which decide nothing: guard" in said
+    assert "fewer than three seeds" in said
+
+
+def test_plans_that_win_at_different_budgets_leave_none(tmp_path: Path) -> None:
+    early = made.both("early", {500: 0.1, 2000: 0.8}, {500: 0.1, 2000: 0.8})
+    late = made.both("late", {500: 0.5, 2000: 0.2}, {500: 0.5, 2000: 0.2})
+    choice = decide(tmp_path, early + late)
+    assert choice.left == ()
+    assert choice.verdict == "not decided"
+    assert "Another plan is best at each budget" in text(choice)
+
+
+def test_a_plan_is_not_beaten_where_it_was_not_measured(tmp_path: Path) -> None:
+    rows = made.cells("none", HIGH) + made.both("guard", {500: 0.5}, {500: 0.5})
+    choice = decide(tmp_path, rows)
+    assert {offer.plan for offer in choice.left} == {"none", "guard"}
+
+
+def test_a_plan_that_costs_too_much_is_out_however_safe(tmp_path: Path, rows: made.Rows) -> None:
+    rows += made.both("fortress", {500: 0.06, 2000: 0.07}, {500: 0.06, 2000: 0.07})
+    honest = made.honest("none") + made.honest("guard")
+    honest += made.honest("fortress", accuracy=made.VICTIM - 0.1)
+    choice = decide(tmp_path, rows, honest)
+    assert choice.chosen is not None
+    assert choice.chosen.plan == "guard"
+    assert "fortress was not considered: honest users lose 10.0 points" in text(choice)
+
+
+def test_when_all_others_cost_too_much_the_one_left_is_sold(
+    tmp_path: Path, rows: made.Rows
+) -> None:
+    honest = made.honest("none") + made.honest("guard", accuracy=0.5)
+    choice = decide(tmp_path, rows, honest)
+    assert choice.chosen is not None
+    assert choice.chosen.plan == "none"
+    said = text(choice)
+    assert "every other plan costs honest users more" in said
+    assert "the plan without a defence" in said
+
+
+def test_without_honest_traffic_nothing_is_recommended(tmp_path: Path, rows: made.Rows) -> None:
+    choice = decide(tmp_path, rows, [])
+    assert choice.verdict == "not decided"
+    assert choice.left == ()
+    said = text(choice)
+    assert "No plan can be recommended" in said
+    assert "On averages alone, guard" in said
+    assert "what it costs honest users was not measured" in said
+
+
+def test_a_single_plan_has_no_rival(tmp_path: Path) -> None:
+    choice = decide(tmp_path, made.cells("none", HIGH))
+    assert choice.verdict == "not decided"
+    assert "nothing to compare it with" in text(choice)
+
+
+def test_each_label_mode_is_decided_by_itself(tmp_path: Path, rows: made.Rows) -> None:
+    rows += made.cells("none", HIGH, mode="hard") + made.both("guard", LOW, HIGH, mode="hard")
+    honest = made.honest("none") + made.honest("guard")
+    found = sections.measure(read_study(made.write_all(tmp_path, rows, honest)))
+    soft, hard = found.choices
+    assert (soft.verdict, hard.verdict) == ("chosen", "not decided")
+    assert words.headline(found.choices) == (
+        "Sell soft answers under guard; for hard answers it is not decided."
+    )

@@ -1,0 +1,76 @@
+"""What honest users pay, the limits of it, and the front."""
+
+from pathlib import Path
+
+import pytest
+
+from attacker.lab.study.page.cost import HonestCost, front, honest_cost
+from attacker.lab.study.page.theft import offers
+from attacker.lab.study.read import read_study
+from tests.support import study_tables as made
+
+SOLD = "study-guard-soft-12345678"
+
+
+def cost(tmp_path: Path, rows: made.Rows) -> HonestCost | None:
+    cells = made.both("guard", {500: 0.1}, {500: 0.2})
+    facts = made.manifest({("guard", "soft"): {}})
+    tables = read_study(made.write_all(tmp_path, cells, rows, facts=facts))
+    (offer,) = offers(tables)
+    return honest_cost(offer, tables.honest)
+
+
+def test_the_user_who_pays_most_counts(tmp_path: Path) -> None:
+    rows = made.honest("guard", "calm", l1=0.1) + made.honest(
+        "guard", "noisy", accuracy=0.87, ece=0.08, l1=0.05, p50_ms=6.0, refused=10
+    )
+    found = cost(tmp_path, rows)
+    assert found is not None
+    assert found.lost is not None
+    assert found.ece is not None
+    assert found.l1 is not None
+    assert found.lost.mean == pytest.approx(0.03)
+    assert found.ece.mean == pytest.approx(0.05)
+    assert found.l1.mean == pytest.approx(0.1)
+    assert found.added_p50_ms == pytest.approx(2.0)
+    assert found.refused == pytest.approx(0.05)
+    assert found.alarms is None  # nothing watched
+
+
+@pytest.mark.parametrize("plan", ["guard", SOLD])
+def test_a_plan_goes_by_its_id_or_the_name_it_is_sold_under(tmp_path: Path, plan: str) -> None:
+    assert cost(tmp_path, made.honest(plan)) is not None
+
+
+def test_other_plans_say_nothing_of_it(tmp_path: Path) -> None:
+    assert cost(tmp_path, made.honest("none")) is None
+    assert cost(tmp_path, []) is None
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({}, None),
+        ({"accuracy": made.VICTIM - 0.009}, None),
+        ({"accuracy": made.VICTIM - 0.02}, "lose 2.0 points of accuracy (limit 1.0)"),
+        ({"accuracy": None, "ece": None, "l1": None, "p50_ms": None}, None),
+        ({"refused": 2}, None),
+        ({"refused": 40}, "20.0 % of their clips are refused (limit 1.0 %)"),
+        ({"p50_ms": 12.0}, "8.0 ms longer (limit 5)"),
+        ({"windows": 1000, "alarms": 0}, None),
+        ({"windows": 1000, "alarms": 2}, None),  # 0.2 %, but 0.1 % is not excluded
+        ({"windows": 1000, "alarms": 9}, "0.90 % of their windows raise an alarm (limit 0.1 %)"),
+    ],
+)
+def test_limits(tmp_path: Path, change: dict[str, object], said: str | None) -> None:
+    found = cost(tmp_path, made.honest("guard", **change))
+    assert found is not None
+    over = found.over()
+    assert over == [] if said is None else said in over[0]
+
+
+def test_the_front_holds_what_nothing_is_better_than() -> None:
+    points = [(0.0, 0.8), (0.1, 0.5), (0.1, 0.6), (0.3, 0.5), (0.4, 0.2), (0.1, 0.5)]
+    assert front(points) == [True, True, False, False, True, True]
+    assert front([]) == []
+    assert front([(1.0, 1.0)]) == [True]

@@ -1,0 +1,150 @@
+"""The page as HTML and as Markdown."""
+
+import itertools
+import re
+from pathlib import Path
+
+import pytest
+
+from attacker.lab.study.page.build import write_page
+from attacker.lab.study.page.figures import spread_heights
+from tests.support import study_tables as made
+from tests.support.html_page import Page
+from tests.support.study_tables import HIGH
+
+COMMAND = "earshot-attacker report study runs/tiny"
+EVIL = '<script>alert("x")</script> | `*'
+
+
+def pages(folder: Path) -> tuple[Page, str, str]:
+    """The parsed page, its source and the Markdown, with plain spaces."""
+    _, html, markdown = write_page(folder, COMMAND)
+    source = html.read_text()
+    return Page(source), source.replace("\xa0", " "), markdown.read_text()
+
+
+def row_of(markdown: str, *starts: str) -> list[str]:
+    """The cells of the first table row that begins with these words."""
+    for line in markdown.splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split(" | ")]
+        if line.startswith("|") and all(map(str.startswith, cells, starts)):
+            return cells
+    raise AssertionError(f"no row begins with {starts}")
+
+
+def test_a_whole_page_recommends_and_is_complete(folder: Path) -> None:
+    page, source, markdown = pages(folder)
+    assert "<h1>Sell soft answers under guard.</h1>" in source
+    assert markdown.startswith("# A tiny study\n\n**Sell soft answers under guard.**\n")
+    sections = [a["id"] for tag, a in page.tags if tag == "section"]
+    assert sections == [
+        "theft", "cost", "price", "detectors", "standard", "rules", "made", "again",
+    ]  # fmt: skip
+    assert sum(tag == "svg" for tag, _ in page.tags) == 2
+    for text in (source, markdown):
+        assert made.CHECKPOINT in text
+        assert "a" * 40 in text
+        assert COMMAND in text
+        assert "earshot-attacker study tiny.yaml --bundle bundle" in text
+
+
+def test_it_refers_to_nothing_outside_itself(folder: Path) -> None:
+    page, source, _ = pages(folder)
+    assert not any(tag in ("script", "link", "img", "iframe") for tag, _ in page.tags)
+    assert all(href.startswith("#") for href in page.values("href"))
+    assert page.values("src") == []
+    assert "url(http" not in source
+    assert "@import" not in source
+
+
+def test_the_best_attacker_is_marked(folder: Path) -> None:
+    _, _, markdown = pages(folder)
+    naive = row_of(markdown, "guard (guard)", "naive")
+    at = markdown.index("| guard (guard) |")
+    adaptive = row_of(markdown[at:], "", "adaptive")
+    assert naive[2] == "10.0 % (7.5 to 12.5)"
+    assert adaptive[2] == "**● 20.0 %** (17.5 to 22.5)"
+
+
+def test_prices_and_costs_are_in_the_tables(folder: Path) -> None:
+    _, _, markdown = pages(folder)
+    price = markdown[markdown.index("## What the thief pays") :]
+    # half of the victim is 45 %: had at the smallest budget, and never under the guard
+    assert row_of(price, "none", "soft")[3:5] == ["≤ 500", "≤ 0.50"]
+    assert row_of(price, "guard", "soft")[3:5] == ["> 2,000", "> 2.00"]
+    cost = markdown[markdown.index("## Theft against") :]
+    assert row_of(cost, "guard", "35.0 %")[2:4] == ["0.40", "0.200"]
+    assert row_of(cost, "guard", "35.0 %")[7:] == ["**accuracy, L1, ECE**", "kept"]
+
+
+def test_a_dominated_plan_is_not_on_the_front(tmp_path: Path, rows: made.Rows) -> None:
+    rows += made.both("waste", HIGH, HIGH)
+    honest = made.honest("none") + made.honest("guard", l1=0.2) + made.honest("waste", l1=0.5)
+    _, _, markdown = pages(made.write_all(tmp_path, rows, honest))
+    cost = markdown[markdown.index("## Theft against") :]
+    assert row_of(cost, "none")[7] == "**L1**"
+    assert row_of(cost, "guard")[7] == "**accuracy, L1, ECE**"
+    assert row_of(cost, "waste")[7] == "–"
+
+
+def test_the_standard_is_decided_by_the_chosen_plan(folder: Path) -> None:
+    _, _, markdown = pages(folder)
+    assert row_of(markdown, "Draft")[4] == "guard (soft)"
+    assert row_of(markdown, "C11.5.6", "C11.3.4")[4].startswith("covered (ladder price\\_up")
+    assert row_of(markdown, "C11.5.5", "C11.3.3")[4].startswith("not covered")
+
+
+def test_what_was_not_measured_is_said(tmp_path: Path, rows: made.Rows) -> None:
+    page, source, markdown = pages(made.write_all(tmp_path, rows))
+    for text in (source, markdown):
+        assert "Not decided" in text
+        assert "there is no honest.parquet" in text
+        assert "there is no detections.parquet" in text
+        assert "false alarms are not known" in " ".join(text.split())
+        assert "not in this study's manifest" in text or "not in this study&#39;s manifest" in text
+    assert sum(tag == "svg" for tag, _ in page.tags) == 1
+    assert row_of(markdown, "victim")[1] == "unknown"
+
+
+def test_a_plan_without_an_adaptive_attacker_is_named(tmp_path: Path) -> None:
+    rows = made.cells("none", HIGH) + made.cells("guard", HIGH, kinds=("guard",))
+    _, source, _ = pages(made.write_all(tmp_path, rows, made.honest("guard")))
+    assert "guard (soft): no adaptive attacker was measured" in source
+    assert "Not measured: none (soft)." in source
+
+
+def test_names_are_escaped_in_both(tmp_path: Path) -> None:
+    rows = made.cells(EVIL, HIGH, attacker=EVIL, mode=EVIL)
+    facts = made.manifest({(EVIL, EVIL): {"label_mode": EVIL}})
+    facts["study"]["title"] = facts["victim"]["name"] = EVIL
+    facts["study"]["plans"] = [{"id": EVIL, "label": EVIL}]
+    detections = [made.detection(EVIL, EVIL)]
+    honest = made.honest(EVIL, EVIL, windows=10)
+    page, source, markdown = pages(made.write_all(tmp_path, rows, honest, detections, facts))
+    assert not any(tag == "script" for tag, _ in page.tags)
+    assert "<script" not in source
+    assert "<script" not in markdown
+    heads = [line for line in markdown.splitlines() if line.startswith("| ")]
+    bars = {len(re.findall(r"(?<!\\)\|", line)) for line in heads if "Detector" in line}
+    rows_of = {len(re.findall(r"(?<!\\)\|", line)) for line in heads if "150" in line}
+    assert bars == rows_of == {8}
+
+
+def test_keys_in_a_command_are_hidden(tmp_path: Path, rows: made.Rows) -> None:
+    secret = "lab_abcdefgh_" + "s" * 32
+    facts = made.manifest({}, command=f"earshot-attacker study t.yaml --audit-key {secret}")
+    _, source, markdown = pages(made.write_all(tmp_path, rows, facts=facts))
+    assert secret not in source
+    assert secret not in markdown
+
+
+@pytest.mark.parametrize("count", [1, 2, 9, 14])
+def test_labels_are_moved_apart_and_stay_inside(count: int) -> None:
+    found = spread_heights([0.8 + 0.001 * n for n in range(count)], [(0.0, 0.2)] * count)
+    assert found == sorted(found)
+    assert all(after - before > 0.055 for before, after in itertools.pairwise(found))
+    assert all(0 <= height <= 1 for height in found)
+
+
+def test_labels_that_do_not_meet_stay_where_they_are() -> None:
+    assert spread_heights([0.5, 0.5], [(0.0, 0.2), (0.3, 0.4)]) == [0.5, 0.5]

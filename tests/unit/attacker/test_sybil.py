@@ -1,0 +1,173 @@
+"""Several accounts: who buys what, and that a batch stays with the account that paid for it."""
+
+import asyncio
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from attacker.campaign import Campaign, CampaignSettings, End
+from attacker.commands.options import read_keys
+from attacker.errors import ExperimentError, VictimUnreachable
+from attacker.journal import Journal
+from attacker.samplers import SamplerContext
+from attacker.samplers.keep_all import KeepAllSpec
+from attacker.sources import SourceContext
+from attacker.sources.gaussian_noise import GaussianNoiseSpec
+from attacker.sybil import Spread, SybilOracle, account_in, suffix_of
+from shared.contract import AccountStatus
+from tests.support.fake_oracle import RATE_HZ, SAMPLES, FakeOracle
+
+IDENTITY = {"n_classes": 4, "label_mode": "soft", "accounts": ["a", "b", "c"]}
+
+
+class Silent:
+    """A listener who hears nothing."""
+
+    def progress(self, progress: object) -> None:
+        """Nothing."""
+
+    def note(self, text: str) -> None:
+        """Nothing."""
+
+
+class Named(FakeOracle):
+    """A victim that knows its customer."""
+
+    name: str = "alice"
+    rate_per_s: float | None = None
+
+    async def account(self) -> AccountStatus:
+        status = await super().account()
+        return status.model_copy(update={"account": self.name, "rate_per_s": self.rate_per_s})
+
+
+def customers(*names: str, budget: int | None = None) -> list[Named]:
+    found = []
+    for name in names:
+        found.append(Named(budget=budget))
+        found[-1].name = name
+    return found
+
+
+def settings(spread: Spread, budget: int = 100, batch_clips: int = 8) -> CampaignSettings:
+    return CampaignSettings(budget, 1, batch_clips, in_flight=4, accounts=3, spread=spread)
+
+
+def run(folder: Path, oracle: SybilOracle, how: CampaignSettings) -> End:
+    source = GaussianNoiseSpec().build(
+        SourceContext(RATE_HZ, SAMPLES, 0, open_proxy=lambda: pytest.fail("no proxy"))
+    )
+    journal = Journal.open(folder, IDENTITY)
+    try:
+        sampler = KeepAllSpec().build(SamplerContext(4))
+        return asyncio.run(Campaign(how, source, sampler, journal, oracle, Silent()).run())
+    finally:
+        journal.close()
+
+
+def test_a_key_names_its_account() -> None:
+    assert [account_in(f"c0ffee-12{suffix_of(n)}") for n in (0, 7, 63)] == [0, 7, 63]
+    assert account_in("c0ffee-12") == 0
+
+
+@pytest.mark.parametrize(
+    ("spread", "spent"), [("in_turn", [36, 32, 32]), ("contiguous", [34, 33, 33])]
+)
+def test_accounts_share_a_budget(spread: Spread, spent: list[int], tmp_path: Path) -> None:
+    accounts = customers("a", "b", "c")
+    assert run(tmp_path, SybilOracle(accounts), settings(spread)) == "budget-spent"
+    assert [account.spent for account in accounts] == spent
+    first = [account_in(key) for key in accounts[1].sent]
+    assert set(first) == {1}
+    journal = Journal.read(tmp_path)
+    rows = journal.rows()
+    journal.close()
+    assert rows.indices.tolist() == list(range(100))
+    assert rows.kept.all()
+
+
+def test_contiguous_shares_are_runs_of_queries(tmp_path: Path) -> None:
+    accounts = customers("a", "b", "c")
+    run(tmp_path, SybilOracle(accounts), settings("contiguous"))
+    journal = Journal.read(tmp_path)
+    bought = [account_in(batch.key) for batch in journal.batches("OBSERVED")]
+    journal.close()
+    assert bought == sorted(bought)
+
+
+@pytest.mark.parametrize("spread", ["in_turn", "contiguous"])
+def test_a_lost_answer_is_asked_of_the_account_that_paid(spread: Spread, tmp_path: Path) -> None:
+    class Flaky(Named):
+        """Charges, and loses the fourth answer."""
+
+        async def classify(self, clips: np.ndarray, key: str) -> np.ndarray:
+            fourth = len(self.sent) == 3
+            answers = await super().classify(clips, key)
+            if fourth:
+                raise VictimUnreachable("lost")
+            return answers
+
+    accounts = customers("a", "b", "c")
+    flaky = Flaky()
+    flaky.name = "b"
+    accounts[1] = flaky
+    with pytest.raises(VictimUnreachable):
+        run(tmp_path, SybilOracle(accounts), settings(spread))
+    # Resumed with larger batches and the other spread: what was planned stays where it was.
+    other: Spread = "in_turn" if spread == "contiguous" else "contiguous"
+    assert run(tmp_path, SybilOracle(accounts), settings(other, batch_clips=16)) == "budget-spent"
+    assert sum(account.spent for account in accounts) == 100
+    keys = [key for account in accounts for key in account.charged]
+    assert len(keys) == len(set(keys))
+    assert len(flaky.sent) > len(set(flaky.sent)), "no batch was sent twice: nothing was tested"
+
+
+def test_together_they_have_what_all_have() -> None:
+    accounts = customers("a", "b", budget=50)
+    for account in accounts:
+        account.burst = 20
+        account.rate_per_s = 5
+    accounts[1].burst = 10
+    status = asyncio.run(SybilOracle(accounts).account())
+    assert (status.budget, status.remaining, status.burst, status.rate_per_s) == (100, 100, 10, 10)
+    accounts[0].budget = None
+    assert asyncio.run(SybilOracle(accounts).account()).remaining is None
+
+
+def test_a_campaign_ends_where_an_account_buys_no_more(tmp_path: Path) -> None:
+    accounts = customers("a", "b", "c", budget=20)
+    how = settings("in_turn", budget=90, batch_clips=10)
+    assert run(tmp_path, SybilOracle(accounts), how) == "account-exhausted"
+    assert [account.spent for account in accounts] == [20, 20, 20]
+
+
+def test_keys_that_make_no_sybil_are_refused() -> None:
+    with pytest.raises(ExperimentError, match="which is no Sybil"):
+        asyncio.run(SybilOracle(customers("a", "b", "a")).names())
+    assert asyncio.run(SybilOracle(customers("a", "b")).names()) == ("a", "b")
+    mixed = customers("a", "b")
+    mixed[1].label_mode = "hard"
+    with pytest.raises(ExperimentError, match="under the same plan"):
+        asyncio.run(SybilOracle(mixed).card())
+    few = SybilOracle(customers("a"))
+    with pytest.raises(ExperimentError, match="planned for account 3"):
+        asyncio.run(few.classify(np.zeros((1, SAMPLES), dtype=np.int16), "x-0-a2"))
+
+
+@pytest.mark.parametrize("where", ["file", "environment"])
+def test_keys_are_read_one_a_line(
+    where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "ek_one\n\n  ek_two \nek_three\n"
+    monkeypatch.setenv("EARSHOT_KEYS", text if where == "environment" else "ek_other")
+    (tmp_path / "keys").write_text(text)
+    found = read_keys("", tmp_path / "keys" if where == "file" else None)
+    assert found == ("ek_one", "ek_two", "ek_three")
+
+
+def test_a_single_key_is_one_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("EARSHOT_KEYS", raising=False)
+    monkeypatch.setenv("EARSHOT_KEY", "ek_alone")
+    assert read_keys("", None) == ("ek_alone",)
+    assert read_keys("ek_said", None) == ("ek_said",)

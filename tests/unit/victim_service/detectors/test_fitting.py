@@ -1,0 +1,239 @@
+"""Detectors are fitted to a victim's own clips, kept, read again, and tried."""
+
+import json
+
+import numpy as np
+import pytest
+
+from shared.audio import from_int16, to_wav
+from shared.checkpoint import TENSORS_HASH, load_card
+from tests.support.detector_streams import World
+from victim_service import __main__ as cli
+from victim_service.detectors import DETECTORS
+from victim_service.detectors.coverage import CoverageSpec
+from victim_service.detectors.fitted import Fitted, Thresholds, load_fitted, save_fitted
+from victim_service.detectors.fitting import TARGET, fit_of, halve
+from victim_service.detectors.honest import PROFILES, hear, make_pool
+from victim_service.errors import StartError
+from victim_service.train import VictimRecipe, load_data, train
+
+RATE_HZ = 2000
+RECIPE = """
+name: tiny
+corpus: {kind: speaker_tree, root: ROOT}
+sample_rate_hz: 2000
+clip_samples: 512
+network: {kind: knagg_cnn, filters: 4, embedding: 8}
+recipe: {epochs: 4, batch_size: 8, learning_rate: 0.01, patience: 9}
+"""
+
+
+class Quiet:
+    """A reporter of a training that tells nobody."""
+
+    def __getattr__(self, name):
+        return lambda *_: None
+
+
+@pytest.fixture(scope="module")
+def victim(tmp_path_factory):
+    """A folder with a trained victim, its recipe and its cache."""
+    folder = tmp_path_factory.mktemp("victim")
+    rng = np.random.default_rng(0)
+    for speaker in range(4):
+        (folder / "corpus" / f"s{speaker}").mkdir(parents=True)
+        for clip in range(20):
+            time_s = np.arange(1000) / RATE_HZ
+            wave = 0.5 * np.sin(2 * np.pi * (100 + 150 * speaker) * time_s + rng.uniform(0, 6))
+            wave += rng.normal(0, 0.02, len(wave))
+            path = folder / "corpus" / f"s{speaker}" / f"{clip}.wav"
+            path.write_bytes(to_wav(wave.astype(np.float32), RATE_HZ))
+    recipe = folder / "tiny.yaml"
+    recipe.write_text(RECIPE.replace("ROOT", str(folder / "corpus")))
+    train(read(folder), folder / "out", folder / "cache", Quiet())
+    return folder
+
+
+def read(folder):
+    from shared.config import load_yaml
+
+    return load_yaml(folder / "tiny.yaml", VictimRecipe)
+
+
+@pytest.fixture
+def run(victim, monkeypatch, capsys):
+    def words(*given):
+        monkeypatch.setenv("EARSHOT_CACHE", str(victim / "cache"))
+        monkeypatch.setenv("COLUMNS", "200")
+        monkeypatch.setattr("sys.argv", ["earshot-victim", "detectors", *map(str, given)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        out = capsys.readouterr()
+        return int(ended.value.code or 0), out.out, out.err
+
+    return words
+
+
+def test_fit_writes_what_a_service_reads_and_try_measures_it(victim, run, tmp_path):
+    status, out, err = run("fit", victim / "out", victim / "tiny.yaml", "--windows", 80)
+    assert (status, err) == (0, "")
+    identity = load_card(victim / "out")[TENSORS_HASH]
+    fitted = load_fitted(victim / "out" / "detectors", identity, b"salt")
+    assert fitted.reference.secret == b"salt"
+    assert fitted.reference.seen.clips.shape[1] == 0  # the clips themselves are not kept
+    assert set(fitted.thresholds) == set(DETECTORS)
+    for kind, fit in fitted.document.fits.items():
+        assert kind in out
+        assert fit.windows == 80
+        assert {profile: item.windows for profile, item in fit.profiles.items()} == dict.fromkeys(
+            PROFILES, 20
+        )
+        assert fit.threshold == pytest.approx(fit.highest + fit.margin)
+        detector, threshold = fitted.build(DETECTORS[kind](kind=kind))
+        assert threshold == fit.threshold
+        assert detector.window == 50
+    kept = (victim / "out" / "detectors" / "thresholds.json").read_bytes()
+    run("fit", victim / "out", victim / "tiny.yaml", "--windows", 80, "--out", tmp_path)
+    assert (tmp_path / "thresholds.json").read_bytes() == kept
+    np.save(tmp_path / "noise.npy", np.random.default_rng(0).normal(0, 0.1, (100, 512)))
+    given = ("--clips", tmp_path / "noise.npy", "--windows", 80)
+    status, out, err = run("try", victim / "out", victim / "tiny.yaml", *given)
+    assert (status, err) == (0, "")
+    assert len([line for line in out.splitlines() if " noise " in line]) == len(DETECTORS)
+
+
+def test_settings_of_a_file_are_fitted(victim, run, tmp_path):
+    chosen = tmp_path / "detectors.yaml"
+    chosen.write_text("- {kind: coverage, window: 20, over: buckets}\n")
+    arguments = (victim / "out", victim / "tiny.yaml", "--detectors", chosen, "--out", tmp_path)
+    assert run("fit", *arguments, "--windows", 80)[0] == 0
+    fitted = load_fitted(tmp_path, load_card(victim / "out")[TENSORS_HASH])
+    assert fitted.threshold(CoverageSpec(window=20, over="buckets")) > 0
+    assert fitted.threshold(CoverageSpec(threshold=0.3)) == 0.3
+    for other in (CoverageSpec(window=30, over="buckets"), DETECTORS["seat"](kind="seat")):
+        with pytest.raises(StartError, match="there is no threshold for"):
+            fitted.threshold(other)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("- {kind: odd}", "unknown kind 'odd'; valid kinds: coverage, "),
+        ("kind: seat", "not a list"),
+        ("- {kind: seat, keep: 3}", "keep: unknown key"),
+        ("[{kind: seat}, {kind: seat}]", "named twice"),
+    ],
+)
+def test_what_cannot_be_fitted_ends_in_one_line(victim, run, tmp_path, text, reason):
+    chosen = tmp_path / "detectors.yaml"
+    chosen.write_text(text)
+    status, _, err = run("fit", victim / "out", victim / "tiny.yaml", "--detectors", chosen)
+    assert status == 1
+    assert err.count("\n") == 1
+    assert reason in err
+
+
+def test_a_checkpoint_of_another_recipe_is_refused(victim, run, tmp_path):
+    other = tmp_path / "other.yaml"
+    other.write_text((victim / "tiny.yaml").read_text() + "seed: 7\n")
+    status, _, err = run("fit", victim / "out", other, "--windows", 80)
+    assert status == 1
+    assert "was not trained by recipe 'tiny' on this audio" in err
+
+
+def test_files_of_another_checkpoint_and_damaged_ones_are_refused(tmp_path):
+    world = World(3, 8)
+    document = Thresholds(checkpoint="a" * 64, sample_rate_hz=4000, target=TARGET, seed=0, fits={})
+    save_fitted(tmp_path, Fitted(world.reference, document))
+    np.testing.assert_array_equal(
+        load_fitted(tmp_path, "a" * 64).reference.seen.embeddings, world.reference.seen.embeddings
+    )
+    with pytest.raises(StartError, match=r"fitted for checkpoint aaaa.*Run `earshot-victim"):
+        load_fitted(tmp_path, "b" * 64)
+    with pytest.raises(StartError, match=r"No such file.*Run `earshot-victim"):
+        load_fitted(tmp_path / "nowhere", "a" * 64)
+    whole = (tmp_path / "reference.safetensors").read_bytes()
+    for damaged in (whole[:-9], b"", whole[:8] + b"x" + whole[9:]):
+        (tmp_path / "reference.safetensors").write_bytes(damaged)
+        with pytest.raises(StartError, match="damaged"):
+            load_fitted(tmp_path, "a" * 64)
+    (tmp_path / "reference.safetensors").write_bytes(whole)
+    text = json.loads((tmp_path / "thresholds.json").read_text())
+    (tmp_path / "thresholds.json").write_text(json.dumps({**text, "more": 1}))
+    with pytest.raises(StartError, match="more: unknown key"):
+        load_fitted(tmp_path, "a" * 64)
+
+
+def test_reference_and_thresholds_share_no_clip(victim):
+    data = load_data(read(victim), victim / "cache")
+    halves = halve(data, data.split.validation, 0)
+    assert set(halves.reference) | set(halves.thresholds) == set(data.split.validation)
+    assert not set(halves.reference) & set(halves.thresholds)
+    for half in (halves.reference, halves.thresholds):
+        np.testing.assert_array_equal(np.bincount(data.labels[half]), [2] * 4)
+    with pytest.raises(StartError, match="no speaker has two validation clips"):
+        halve(data, [data.split.validation[0]], 0)
+
+
+def test_a_threshold_lies_a_margin_above_every_honest_score():
+    scores = {"one": [0.0] * 999, "other": [1.0, 3.0]}
+    fit = fit_of(CoverageSpec(), scores)
+    assert (fit.highest, fit.margin, fit.threshold) == pytest.approx((3.0, 0.3, 3.3))
+    assert fit.profiles["one"].highest == 0
+    assert fit.windows == 1001
+
+
+class TestHonestUsers:
+    """The four profiles, on a model that is told apart by the first sample."""
+
+    @pytest.fixture
+    def pool(self):
+        rng = np.random.default_rng(0)
+        clips = rng.uniform(-0.3, 0.3, (60, 256)).astype(np.float32)
+
+        def network(heard):
+            return heard[:, :4].copy(), np.full((len(heard), 10), 0.1, np.float32)
+
+        return make_pool(clips, np.repeat(np.arange(10), 6), RATE_HZ, network, seed=1)
+
+    def users(self, pool, profile):
+        """The speakers, recordings and levels of a stream, found by their samples."""
+        known = {clip.tobytes(): place for place, clip in enumerate(from_int16(pool.clips))}
+        for number in range(5):
+            stream = pool.stream(profile, 300, 0, number)
+            yield np.array([known[clip.tobytes()] for clip in stream.clips])
+
+    def test_a_single_speaker_and_a_drifting_one_are_one_person(self, pool):
+        for profile in ("single_speaker", "drift_noise"):
+            for places in self.users(pool, profile):
+                assert len(set(pool.speakers[places])) == 1
+        assert set(pool.levels[places]) == {0, 1, 2, 3}
+
+    def test_a_call_centre_is_a_few_people_with_a_few_clips_each(self, pool):
+        for places in self.users(pool, "call_centre"):
+            assert 3 <= len(set(pool.speakers[places])) <= 8
+            assert 300 / 12 / 2 < np.count_nonzero(np.diff(pool.speakers[places])) < 300 / 4
+
+    def test_a_bot_repeats_recordings_and_files(self, pool):
+        for places in self.users(pool, "monitoring_bot"):
+            assert len(set(pool.recordings[places])) <= 10
+            assert len(set(places)) > len(set(pool.recordings[places]))
+            assert np.bincount(places).max() > 10
+
+    @pytest.mark.parametrize("profile", PROFILES)
+    def test_a_user_is_the_same_again_and_others_are_others(self, pool, profile):
+        one, again, other = (pool.stream(profile, 50, 0, number).clips for number in (1, 1, 2))
+        np.testing.assert_array_equal(one, again)
+        assert (one != other).any()
+
+    def test_noise_is_as_loud_as_its_level_says(self):
+        wave = 0.2 * np.sin(2 * np.pi * 300 * np.arange(4096) / 4000)
+        clips = np.tile(wave.astype(np.float32), (40, 1))
+        levels = np.repeat([0, 3], 20)
+        heard = hear(clips, levels, 4000, np.random.default_rng(0))
+        powers = np.abs(np.fft.rfft(heard * np.hanning(4096), axis=1)) ** 2
+        peak = powers[:, 280:335].sum(axis=1)  # 300 Hz, 5 % slower or faster
+        ratios = 10 * np.log10(peak / (powers[:, 700:].sum(axis=1) * 2049 / 1349))
+        assert 8 < ratios[20:].mean() < 17
+        assert 24 < ratios[:20].mean() < 42
+        assert not (heard[0] == heard[1]).all()

@@ -1,0 +1,109 @@
+"""What each step of a ladder changes, and which ladders are refused."""
+
+import pytest
+
+from shared.config import ConfigError, validate
+from victim_service.ladder import STEPS, terms_of
+from victim_service.plans import Plan, read_plan
+
+ALL = [
+    {"kind": "price_up", "factor": 2},
+    {"kind": "degrade", "defences": [{"kind": "rounding", "decimals": 2}]},
+    {"kind": "price_up", "factor": 1.5},
+    {"kind": "degrade", "label_mode": "top_k", "top_k": 1},
+    {"kind": "challenge", "bits": 14},
+    {"kind": "throttle", "rate_per_s": 1, "burst": 8},
+    {"kind": "suspend"},
+]
+
+
+def plan_with(*steps: dict, **fields: object) -> Plan:
+    ladder = {"alarms": 2, "steps": list(steps)}
+    return validate(
+        {"name": "p", "label_mode": "soft", **fields, "ladder": ladder}, Plan, origin="p"
+    )
+
+
+def test_steps_are_in_force_together():
+    plan = plan_with(*ALL)
+    assert {step["kind"] for step in ALL} == set(STEPS)
+    at = [terms_of(plan, rung) for rung in range(len(ALL) + 2)]
+    assert at[0].plan is plan
+    assert [terms.factor for terms in at] == [1, 2, 2, 3, 3, 3, 3, 3, 3]
+    assert [len(terms.plan.defences) for terms in at] == [0, 0, 1, 1, 1, 1, 1, 1, 1]
+    assert [terms.plan.label_mode for terms in at] == ["soft"] * 4 + ["top_k"] * 5
+    assert [terms.plan.top_k for terms in at] == [None] * 4 + [1] * 5
+    assert [terms.bits for terms in at] == [0] * 5 + [14] * 4
+    assert [terms.plan.burst for terms in at] == [None] * 6 + [8] * 3
+    assert [terms.suspended for terms in at] == [False] * 7 + [True] * 2
+    assert plan.ladder.kinds(2) == ["price_up", "degrade"]
+
+
+def test_a_plan_without_a_ladder_has_one_rung():
+    plan = Plan(name="p", label_mode="soft")
+    assert terms_of(plan, 3).plan is plan
+    assert not terms_of(plan, 3).suspended
+
+
+@pytest.mark.parametrize(
+    ("factor", "plain", "clips", "units"),
+    [(2, None, 3, 6), (1.5, None, 3, 5), (1.5, 7, 3, 11), (2, 0, 3, 0)],
+)
+def test_units_are_rounded_up(factor, plain, clips, units):
+    plan = plan_with({"kind": "price_up", "factor": factor})
+    assert terms_of(plan, 1).units(plain, clips) == units
+    assert terms_of(plan, 0).units(plain, clips) == plain
+
+
+def test_a_plan_with_a_ladder_survives_its_own_document():
+    plan = plan_with(*ALL, detectors=[])
+    assert read_plan(plan.model_dump_json(), "p") == plan
+
+
+@pytest.mark.parametrize(
+    ("steps", "fields", "message"),
+    [
+        ([], {}, "at least 1"),
+        ([{"kind": "scold"}], {}, "valid kinds: challenge, degrade, price_up, suspend, throttle"),
+        ([{"kind": "suspend"}, {"kind": "challenge", "bits": 3}], {}, "Put it last"),
+        ([{"kind": "price_up", "factor": 1}], {}, "greater than 1"),
+        ([{"kind": "challenge", "bits": 99}], {}, "less than or equal"),
+        ([{"kind": "degrade"}], {}, "changes nothing"),
+        ([{"kind": "degrade", "top_k": 2}], {}, "changes nothing"),
+        ([{"kind": "degrade", "label_mode": "top_k"}], {}, "step 1: top_k goes with"),
+        (
+            [{"kind": "degrade", "defences": [{"kind": "label_only"}]},
+             {"kind": "degrade", "defences": [{"kind": "rounding", "decimals": 2}]}],
+            {},
+            "step 2: rounding needs",
+        ),
+        (
+            [{"kind": "degrade", "defences": [{"kind": "label_only"}], "label_mode": "rounded",
+              "decimals": 2}],
+            {},
+            "step 1: label_mode rounded needs",
+        ),
+        (
+            [{"kind": "throttle", "rate_per_s": 5, "burst": 5}],
+            {"rate_per_s": 4, "burst": 4},
+            "step 1: throttle to 5 clips/s is no slower",
+        ),
+        ([{"kind": "suspend", "for_s": 3}], {}, "for_s"),
+    ],
+)  # fmt: skip
+def test_a_ladder_that_makes_no_sense_is_refused(steps, fields, message):
+    with pytest.raises(ConfigError, match=message):
+        plan_with(*steps, **fields)
+
+
+@pytest.mark.parametrize(
+    ("detectors", "message"),
+    [
+        ([{"kind": "psychic"}], "unknown kind 'psychic'; valid kinds: coverage"),
+        ([{"kind": "coverage"}, {"kind": "coverage", "threshold": 2.0}], "watch alike"),
+        ([{"kind": "coverage", "window": 1}], "window"),
+    ],
+)
+def test_detectors_that_make_no_sense_are_refused(detectors, message):
+    with pytest.raises(ConfigError, match=message):
+        plan_with(*ALL, detectors=detectors)

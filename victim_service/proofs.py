@@ -1,0 +1,111 @@
+"""Proofs of work on the wire: what is asked for, and whether it was done.
+
+A challenge is no state of the service: it says until when it holds and how many bits it asks for,
+and is signed for one account, one idempotency key and the digest of one body. So a proof pays for
+one query and no other, on any replica; and the query itself is bought only once, by its idempotency
+record. A retry of a query that the ledger knows is not asked again, whatever became of it: its work
+was done.
+
+What was asked for holds until it expires, also when the price of work rises meanwhile.
+"""
+
+import base64
+import binascii
+import hmac
+import struct
+from dataclasses import dataclass
+
+from shared.proof import MOST_BITS, split, worth
+from victim_service.account_state import AccountState
+from victim_service.defences.base import DefenceSpec
+from victim_service.defences.proof_of_work import ProofOfWorkSpec
+from victim_service.errors import Refusal
+from victim_service.ledger.base import Ledger, Query
+
+_HEAD = struct.Struct(">dB")
+_MAC_BYTES = 16
+_VALID_FOR_S = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """Work that a query must prove."""
+
+    bits: int
+    valid_for_s: float = _VALID_FOR_S
+    """Time from now in which it may be done."""
+
+
+def asks_for_state(chain: tuple[DefenceSpec, ...]) -> bool:
+    """Whether the work depends on what the account has had."""
+    return any(spec.base is not None for spec in _of(chain))
+
+
+def demand(
+    chain: tuple[DefenceSpec, ...], state: AccountState, clips: int, *, at_least: int = 0
+) -> Demand | None:
+    """Return the work for ``clips`` clips under a chain of defences; None when there is none.
+
+    ``at_least`` bits a clip are asked for whatever the chain says. Of a batch, each doubling of its
+    clips is one bit more.
+    """
+    specs = _of(chain)
+    bits = max([at_least, *(spec.bits_for(state) for spec in specs)])
+    if bits == 0:
+        return None
+    valid_for_s = min((spec.valid_for_s for spec in specs), default=_VALID_FOR_S)
+    return Demand(min(bits + (clips - 1).bit_length(), MOST_BITS), valid_for_s)
+
+
+async def require(ledger: Ledger, secret: bytes, query: Query, wanted: Demand, proof: str) -> None:
+    """Return when ``proof`` shows the work for ``query``, or when the query is a retry.
+
+    Raises:
+        Refusal: proof-required, with a new challenge.
+    """
+    now = await ledger.now()
+    why = _fault(secret, query, proof, now)
+    if not why or await ledger.is_retry(query):
+        return
+    challenge = make_challenge(secret, query, wanted.bits, now + wanted.valid_for_s)
+    raise Refusal("proof-required", why, members={"challenge": challenge, "bits": wanted.bits})
+
+
+def make_challenge(secret: bytes, query: Query, bits: int, until: float) -> str:
+    """Return the challenge of ``bits`` bits for ``query`` that holds ``until`` (s since 1970)."""
+    head = _HEAD.pack(until, bits)
+    return base64.urlsafe_b64encode(head + _sign(secret, query, head)).rstrip(b"=").decode()
+
+
+def _fault(secret: bytes, query: Query, proof: str, now: float) -> str:
+    """Return what is wrong with ``proof``; empty when nothing is."""
+    if not proof:
+        return "Find a nonce for the challenge, and send the query again with Earshot-Proof."
+    parts = split(proof)
+    if parts is None:
+        return "Write Earshot-Proof as <challenge>.<nonce>, the nonce in digits and small letters."
+    challenge, nonce = parts
+    try:
+        whole = base64.b64decode(challenge + "=" * (-len(challenge) % 4), b"-_", validate=True)
+    except (binascii.Error, ValueError):
+        whole = b""
+    head, signature = whole[: _HEAD.size], whole[_HEAD.size :]
+    if len(head) != _HEAD.size or not hmac.compare_digest(signature, _sign(secret, query, head)):
+        return "The proof belongs to another query. Answer the challenge of this one."
+    until, bits = _HEAD.unpack(head)
+    if now >= until:
+        return "The challenge has expired. Answer the new one."
+    if worth(challenge, nonce) < bits:
+        return "The proof is worth less than the challenge asks for. Find another nonce."
+    return ""
+
+
+def _sign(secret: bytes, query: Query, head: bytes) -> bytes:
+    parts = (b"proof", query.account.encode(), query.idempotency.encode(), query.payload, head)
+    # Each part with its length: no two lists of parts read the same.
+    text = b"".join(struct.pack(">I", len(part)) + part for part in parts)
+    return hmac.digest(secret, text, "sha256")[:_MAC_BYTES]
+
+
+def _of(chain: tuple[DefenceSpec, ...]) -> list[ProofOfWorkSpec]:
+    return [spec for spec in chain if isinstance(spec, ProofOfWorkSpec)]
