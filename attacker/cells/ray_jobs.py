@@ -132,6 +132,7 @@ class RayProcess:
 
 def _import_ray() -> Any:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_worker_niceness", "0")  # a cell is the work, not a pastime
     try:
         return importlib.import_module("ray")
     except ImportError as error:

@@ -3,20 +3,33 @@
 from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import Any, Self, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import httpx
+import stamina
 from pydantic import ValidationError
 
-from attacker.errors import NotFound, UnknownAnswer, VictimUnreachable, refusal_of
-from attacker.http_oracle import is_loopback
+from attacker.errors import (
+    ExperimentError,
+    NotFound,
+    OracleError,
+    Refusal,
+    UnknownAnswer,
+    VictimUnreachable,
+    refusal_of,
+)
+from attacker.http_oracle import PATIENCE_S, START_COMMAND, is_loopback, is_problem
 from shared.contract import (
     ADMIN_ACCOUNTS_PATH,
     ADMIN_KEYS_PATH,
     ADMIN_PLANS_PATH,
+    AccountList,
     AccountUsage,
     DetectorReading,
     IssuedKey,
+    KeyInfo,
+    KeyList,
+    KeyOrder,
     PlanHistory,
     PlanVersion,
     ProblemDocument,
@@ -24,29 +37,38 @@ from shared.contract import (
     WireModel,
 )
 
-_ANSWER_S, _RETRIES = 30.0, 2
+_TIMEOUT = httpx.Timeout(60.0, connect=5.0)
 _PAGE, _MOST_PAGES = 1000, 1000
 DocumentT = TypeVar("DocumentT", bound=WireModel)
 
 
 class AdminClient:
-    """A victim service at ``url``, asked under a key of scope admin, which is in no message.
+    """A victim service at a URL, asked under a key of scope admin; the key is in no message.
 
-    Raises, in every method:
-        VictimUnreachable: nobody answers.
-        Refusal: the victim refuses; ``WrongScope`` where the key is not an operator's.
-        UnknownAnswer: something answers that is not an Earshot victim.
+    A request is tried again for up to ``patience_s`` where the connection broke or the problem
+    allows it. An order of a key that is sent twice may leave a key that nobody knows: it has spent
+    nothing.
     """
 
-    def __init__(self, url: str, key: str, *, transport: httpx.BaseTransport | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        key: str,
+        *,
+        patience_s: float = PATIENCE_S,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
+            raise ExperimentError(f"{url!r} is no address. Write it as http://127.0.0.1:8765.")
         self.url = url.rstrip("/")
+        self.patience_s = patience_s
         self._client = httpx.Client(
             base_url=self.url,
             headers={"Authorization": f"Bearer {key}"},
-            timeout=_ANSWER_S,
-            trust_env=not is_loopback(self.url),
-            verify=self.url.startswith("https:"),
-            transport=transport or httpx.HTTPTransport(retries=_RETRIES),
+            timeout=_TIMEOUT,
+            trust_env=not is_loopback(self.url),  # a proxy cannot reach this machine's loopback
+            verify=self.url.startswith("https:"),  # loading certificates for http takes 0.1 s
+            transport=transport,
         )
 
     def __repr__(self) -> str:
@@ -61,7 +83,7 @@ class AdminClient:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.close()
+        self._client.close()
 
     def close(self) -> None:
         """End all connections."""
@@ -69,22 +91,44 @@ class AdminClient:
 
     def plan(self, name: str) -> dict[str, Any]:
         """Return the latest version of plan ``name``, whole."""
-        path = f"{ADMIN_PLANS_PATH}/{quote(name, safe='')}"
-        return self._ask("GET", path, PlanHistory).latest.plan
+        return self.ask("GET", _below(ADMIN_PLANS_PATH, name), PlanHistory).latest.plan
 
     def put_plan(self, plan: Mapping[str, Any]) -> PlanVersion:
-        """Sell ``plan``, whose ``name`` names it, from now on; one that is sold already stays."""
-        path = f"{ADMIN_PLANS_PATH}/{quote(str(plan['name']), safe='')}"
-        return self._ask("PUT", path, PlanVersion, dict(plan))
+        """Sell ``plan`` under its own name; one that is sold already makes no new version.
 
-    def issue_key(self, account: str, plan: str, *, budget: int | None = None) -> str:
-        """Return a new query key of ``account`` under ``plan``."""
-        order = {"account": account, "plan": plan, "scope": "query", "budget": budget}
-        return self._ask("POST", ADMIN_KEYS_PATH, IssuedKey, order).key
+        Raises:
+            Refusal: it is no plan that the victim sells; the message says why.
+            OracleError: the victim cannot be reached, or does not take the key.
+        """
+        return self.ask("PUT", _below(ADMIN_PLANS_PATH, plan["name"]), PlanVersion, dict(plan))
+
+    def issue_key(self, account: str, plan: str, budget: int | None = None) -> IssuedKey:
+        """Issue a key of ``account`` under ``plan`` that buys ``budget`` clips and no more.
+
+        Without a budget, it is the plan's own.
+
+        Raises:
+            OracleError: the victim cannot be reached, or refuses.
+        """
+        order = KeyOrder(account=account, plan=plan, budget=budget)
+        return self.ask("POST", ADMIN_KEYS_PATH, IssuedKey, order.model_dump(exclude_none=True))
+
+    def keys(self) -> dict[str, KeyInfo]:
+        """Return all keys that the victim knows, by their ids."""
+        return {one.key_id: one for one in self.ask("GET", ADMIN_KEYS_PATH, KeyList).keys}
 
     def usage(self, account: str) -> AccountUsage:
-        """Return what ``account`` bought, may still buy, and was refused."""
-        return self._ask("GET", f"{ADMIN_ACCOUNTS_PATH}/{quote(account, safe='')}", AccountUsage)
+        """Return what ``account`` bought, may still buy, and was refused.
+
+        Raises:
+            Refusal: there is none of that name.
+        """
+        return self.ask("GET", _below(ADMIN_ACCOUNTS_PATH, account), AccountUsage)
+
+    def accounts(self) -> dict[str, AccountUsage]:
+        """Return what every account bought and paid, by name."""
+        found = self.ask("GET", ADMIN_ACCOUNTS_PATH, AccountList).accounts
+        return {one.account: one for one in found}
 
     def readings(self, account: str, after: str = "") -> list[DetectorReading]:
         """Return what all detectors said of ``account`` since reading ``after``, oldest first.
@@ -97,16 +141,16 @@ class AdminClient:
             return []
 
     def _pages(self, account: str, after: str) -> Iterator[DetectorReading]:
-        path = f"{ADMIN_ACCOUNTS_PATH}/{quote(account, safe='')}/readings"
+        path = f"{_below(ADMIN_ACCOUNTS_PATH, account)}/readings"
         for _ in range(_MOST_PAGES):
             asked = {"limit": str(_PAGE)} | ({"after": after} if after else {})
-            page = self._ask("GET", path, ReadingList, params=asked).readings
+            page = self.ask("GET", path, ReadingList, params=asked).readings
             yield from page
             if len(page) < _PAGE or page[-1].id == after:
                 return
             after = page[-1].id
 
-    def _ask(
+    def ask(
         self,
         method: str,
         path: str,
@@ -114,20 +158,64 @@ class AdminClient:
         body: Mapping[str, Any] | None = None,
         params: Mapping[str, str] | None = None,
     ) -> DocumentT:
+        """Send one request below the service's address; return the document that is answered.
+
+        Raises:
+            VictimUnreachable: nobody answers.
+            OracleError: it was refused, or this is no Earshot victim.
+        """
         try:
-            response = self._client.request(method, path, json=body, params=params)
+            response = self._send(method, path, body, params)
         except httpx.TransportError as error:
             raise VictimUnreachable(
-                f"no victim answers at {self.url} ({type(error).__name__}). Start one with "
-                "`earshot-victim serve`, or give its address with --url."
+                f"no victim answers at {self.url} ({type(error).__name__}, tried for "
+                f"{self.patience_s:.0f} s). Start one with `{START_COMMAND}`, or give its address "
+                "with --url."
             ) from error
         try:
-            if response.is_success:
-                return kind.model_validate_json(response.content)
-            problem = ProblemDocument.model_validate_json(response.content)
+            return kind.model_validate_json(response.content)
         except ValidationError as error:
-            raise UnknownAnswer(
-                f"{self.url}{path} answered {response.status_code} in a way that no Earshot victim "
-                "does. Give the victim's own address with --url."
-            ) from error
-        raise refusal_of(problem)
+            raise self._unknown(response) from error
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None,
+        params: Mapping[str, str] | None,
+    ) -> httpx.Response:
+        attempts = stamina.retry_context(
+            on=_passing, attempts=None, timeout=self.patience_s, wait_initial=0.1, wait_max=5.0
+        )
+        for attempt in attempts:
+            with attempt:
+                response = self._client.request(method, path, json=body, params=params)
+                if not response.is_success:
+                    raise self._error(response)
+                return response
+        raise OracleError("unreachable: retries ended without a result. Report this bug.")
+
+    def _error(self, response: httpx.Response) -> OracleError:
+        if not is_problem(response):
+            return self._unknown(response)
+        try:
+            document = ProblemDocument.model_validate_json(response.content)
+        except ValidationError:
+            return self._unknown(response)
+        return refusal_of(document, None)
+
+    def _unknown(self, response: httpx.Response) -> UnknownAnswer:
+        return UnknownAnswer(
+            f"{response.request.url} answered {response.status_code} in a way that no Earshot "
+            "victim does. Give the victim's own address with --url."
+        )
+
+
+def _below(path: str, name: object) -> str:
+    return f"{path}/{quote(str(name), safe='')}"
+
+
+def _passing(error: Exception) -> bool:
+    if isinstance(error, Refusal):
+        return error.problem.retryable
+    return isinstance(error, httpx.TransportError)

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from attacker.cells.cell import is_done
+from attacker.lab.admin import AdminClient
 from attacker.lab.study.keys import KEY_NAME
-from attacker.lab.study.operator import Operator
 from attacker.lab.study.rows import CELLS, read_rows
 from tests.support.command_line import Call, caller
 from tests.support.forked import start_attacker
@@ -50,7 +50,7 @@ class Laboratory:
 
     def spent(self) -> dict[str, int]:
         """Return what each account of a cell has bought."""
-        with Operator(self.url, self.keys["admin"]) as operator:
+        with AdminClient(self.url, self.keys["admin"]) as operator:
             found = operator.accounts().items()
         return {name: one.spent for name, one in found if not name.startswith("lab-")}
 
@@ -59,7 +59,7 @@ class Laboratory:
         (manifest,) = self.out.glob("*/tiny-desk/study.json")
         documents = json.loads(manifest.read_text())["plans"]
         plans = {name: {"name": name, **said} for name, said in documents.items()}
-        with Operator(self.url, self.keys["admin"]) as operator:
+        with AdminClient(self.url, self.keys["admin"]) as operator:
             return {name: operator.put_plan(plan).version for name, plan in plans.items()}
 
     def rows(self) -> dict[str, dict[str, Any]]:

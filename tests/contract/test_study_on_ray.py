@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from attacker.lab.study.operator import Operator
+from attacker.lab.admin import AdminClient
 from attacker.lab.study.rows import read_rows
 from tests.support.forked import start_attacker
 from tests.support.keys import add_key
@@ -70,7 +70,7 @@ def run(
             time.sleep(0.05)
         process.join(10)
         assert process.exitcode == 0, (folder / "log").read_text()
-        with Operator(victim.url, keys["admin"]) as operator:
+        with AdminClient(victim.url, keys["admin"]) as operator:
             spent = sum(one.spent for one in operator.accounts().values())
         assert spent == 240  # whoever was killed, nothing was paid twice
     (path,) = out.glob("*/tiny-desk/cells.parquet")

@@ -25,6 +25,7 @@ README_COMMANDS = {
     "docker compose --profile gpu up victim-gpu attacker-gpu lab-gpu": (
         *("--profile", "gpu", "config", "-q"),
     ),
+    "docker compose --profile study up study": ("--profile", "study", "up", "-d", "study"),
 }
 """The page's commands, and the words under which they are tried: in the background, and without
 pulling images that only two profiles need."""

@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import socket
+import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -39,7 +40,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     try:
         yield made
     finally:
-        made.compose("--profile", "scale", "down", "-v", "--remove-orphans")
+        made.compose("--profile", "scale", "--profile", "study", "down", "-v", "--remove-orphans")
 
 
 @pytest.fixture(scope="module")
@@ -175,6 +176,17 @@ def test_three_victims_keep_one_budget(done: Stack) -> None:
     assert sum(share > 0 for share in shares) == 3, shares
 
 
+def test_a_study_runs_its_cells_under_keys_of_their_own(done: Stack) -> None:
+    done.compose(*README_COMMANDS["docker compose --profile study up study"])
+    assert done.wait("study") == 0, done.logs("study")
+    (table,) = done.runs.glob("studies/*/smoke-desk/cells.parquet")
+    cells = list((table.parent.parent / "cells").iterdir())
+    assert len(cells) == 10
+    assert {stat.S_IMODE((cell / "key").stat().st_mode) for cell in cells} == {0o600}
+    assert done.spent(json.loads((cells[0] / "account.json").read_text())["account"]) in (40, 80)
+    assert done.ledger_is_sound()
+
+
 def test_another_user_may_be_named(done: Stack, tmp_path: Path) -> None:
     """Its files belong to whoever began it, on volumes that were another one's before."""
     runs = tmp_path / "runs"
@@ -268,7 +280,17 @@ def test_every_profile_of_the_page_parses(stack: Stack) -> None:
 
 def test_nothing_is_left_behind(stack: Stack) -> None:
     """The last test: it takes the stack down."""
-    stack.compose("--profile", "scale", "--profile", "gpu", "down", "-v", "--remove-orphans")
+    stack.compose(
+        "--profile",
+        "scale",
+        "--profile",
+        "gpu",
+        "--profile",
+        "study",
+        "down",
+        "-v",
+        "--remove-orphans",
+    )
     for kind in ("container", "volume", "network"):
         words = [
             "docker",

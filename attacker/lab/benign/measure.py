@@ -48,8 +48,8 @@ class HonestTrial:
         """Measure one user under one plan; ``rows`` has put the undefended plan before."""
         # A ledger remembers accounts: each trial is somebody new.
         account = f"honest-{spec.kind.replace('_', '-')}-{seed}-{secrets.token_hex(5)}"
-        key = self.admin.issue_key(account, plan)
-        base_key = self.admin.issue_key(f"{account}-base", BASE_PLAN)
+        key = self.admin.issue_key(account, plan).key
+        base_key = self.admin.issue_key(f"{account}-base", BASE_PLAN).key
         facts = asyncio.run(self._drive(spec, seed, key, base_key, account))
         detectors = windows_by_detector(self.admin.readings(account))
         return HonestRow(

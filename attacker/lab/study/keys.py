@@ -8,7 +8,7 @@ from pathlib import Path
 
 from attacker.cells.cell import bought
 from attacker.errors import ExperimentError
-from attacker.lab.study.operator import Operator
+from attacker.lab.admin import AdminClient
 from attacker.lab.study.resolve import StudyCell
 from shared.checkpoint import write_atomically
 from shared.contract import AccountUsage, KeyInfo
@@ -20,13 +20,13 @@ KEY_NAME, ACCOUNT_NAME = "key", "account.json"
 class KeyRing:
     """What the victim knows of accounts and keys, and the operator's key to make more."""
 
-    admin: Operator
+    admin: AdminClient
     tag: str
     known: Mapping[str, KeyInfo]
     spent: Mapping[str, AccountUsage]
 
     @classmethod
-    def ask(cls, admin: Operator, tag: str) -> "KeyRing":
+    def ask(cls, admin: AdminClient, tag: str) -> "KeyRing":
         """Ask the victim once for all that it knows.
 
         Raises:
@@ -71,8 +71,8 @@ class KeyRing:
         note = {"account": account, "plan": cell.plan.name, "budget": cell.budget}
         # Before the key: whoever finds a key of this account later knows whose it is.
         write_atomically(folder / ACCOUNT_NAME, (json.dumps(note, indent=2) + "\n").encode())
-        key = self.admin.issue_key(account, cell.plan.name, budget=cell.budget)
-        _write_secret(folder / KEY_NAME, key)
+        issued = self.admin.issue_key(account, cell.plan.name, cell.budget)
+        _write_secret(folder / KEY_NAME, issued.key)
 
 
 def read_account(folder: Path) -> str | None:

@@ -16,13 +16,13 @@ import numpy as np
 from attacker.cells.cell import bought, inspect, is_done
 from attacker.cells.jobs import Job, Launch, State, Status, Watcher, run_jobs
 from attacker.errors import ExperimentError, Refusal
+from attacker.lab.admin import AdminClient
 from attacker.lab.audit import Auditor
 from attacker.lab.bundle import read_bundle
 from attacker.lab.paper.score import Scorer
 from attacker.lab.reading import predict_surrogate
 from attacker.lab.study.keys import KEY_NAME, KeyRing, read_account
 from attacker.lab.study.measure import CellRows
-from attacker.lab.study.operator import Operator
 from attacker.lab.study.resolve import SoldPlan, StudyCell, distinct, resolve
 from attacker.lab.study.rows import CELLS, CELLS_NAME, write_rows
 from attacker.lab.study.schema import Study
@@ -84,7 +84,7 @@ class StudyRunner:
         for spec in self.study.corpora.values():
             spec.build(self.cache, on_corpus)
         rows = CellRows(self.study, self._scorer(card, on_note), self.home(card))
-        with Operator(self.url, self.admin_key, patience_s=self.patience_s) as admin:
+        with AdminClient(self.url, self.admin_key, patience_s=self.patience_s) as admin:
             self._prepare(admin, chosen)
             folder = self._write_manifest(card, command)
             place = folder / CELLS_NAME
@@ -158,7 +158,7 @@ class StudyRunner:
         predict = partial(predict_surrogate, device="cpu")
         return Scorer.of(bundle, self.home(card), label, predict, self.cache)
 
-    def _prepare(self, admin: Operator, chosen: Sequence[Placed]) -> None:
+    def _prepare(self, admin: AdminClient, chosen: Sequence[Placed]) -> None:
         """Sell the plans, and leave in each cell's folder its experiment and its key."""
         todo = [(cell, folder) for cell, folder in _distinct(chosen) if not is_done(folder)]
         sell(admin, [cell.plan for cell, _ in todo])
@@ -170,7 +170,7 @@ class StudyRunner:
             write_atomically(folder / CELL_NAME, text.encode())
             ring.provide(cell, folder)
 
-    def _job(self, cell: StudyCell, folder: Path, admin: Operator, scorer: Scorer) -> Job:
+    def _job(self, cell: StudyCell, folder: Path, admin: AdminClient, scorer: Scorer) -> Job:
         asked = ("--url", self.url, "--patience-s", str(self.patience_s))
         options = (*asked, "--cache", str(self.cache), "--device", self.device)
         experiment = cell.cell.experiment
@@ -235,7 +235,7 @@ class _RowWriter:
         self.watcher.ended(status)
 
 
-def sell(admin: Operator, plans: Sequence[SoldPlan]) -> None:
+def sell(admin: AdminClient, plans: Sequence[SoldPlan]) -> None:
     """Have the victim sell every one of ``plans``.
 
     Raises:

@@ -15,7 +15,8 @@ Answer = Callable[[httpx.Request], httpx.Response]
 
 
 def client(answer: Answer) -> AdminClient:
-    return AdminClient("http://victim:1", "ek_secret", transport=httpx.MockTransport(answer))
+    transport = httpx.MockTransport(answer)
+    return AdminClient("http://victim:1", "ek_secret", patience_s=0.5, transport=transport)
 
 
 def problem(code: str, status: int) -> httpx.Response:
@@ -67,7 +68,7 @@ def test_a_plan_is_put_under_its_own_name_and_a_key_is_ordered_for_it() -> None:
 
     admin = client(answer)
     assert admin.put_plan({"name": "cell-1", "label_mode": "soft"}).version == 3
-    assert admin.issue_key("bob", "cell-1", budget=7) == "ek_new"
+    assert admin.issue_key("bob", "cell-1", budget=7).key == "ek_new"
     assert sent["PUT"] == ("/v1/admin/plans/cell-1", {"name": "cell-1", "label_mode": "soft"})
     order = {"account": "bob", "plan": "cell-1", "scope": "query", "budget": 7}
     assert sent["POST"] == ("/v1/admin/keys", order)

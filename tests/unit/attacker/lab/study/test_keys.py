@@ -6,28 +6,28 @@ from pathlib import Path
 import pytest
 
 from attacker.errors import ExperimentError
+from attacker.lab.admin import AdminClient
 from attacker.lab.study.file import load_study
 from attacker.lab.study.keys import ACCOUNT_NAME, KEY_NAME, KeyRing, read_account
-from attacker.lab.study.operator import Operator
 from attacker.lab.study.resolve import StudyCell, resolve
-from shared.contract import AccountUsage, KeyInfo
+from shared.contract import AccountUsage, IssuedKey, KeyInfo
 from tests.support.studies import write_study
 
 
-class Counting(Operator):
+class Counting(AdminClient):
     """Issues keys without a victim, and counts them."""
 
     def __init__(self) -> None:
         self.issued: list[KeyInfo] = []
         self.spent: dict[str, int] = {}
 
-    def issue_key(self, account: str, plan: str, *, budget: int | None = None) -> str:
+    def issue_key(self, account: str, plan: str, budget: int | None = None) -> IssuedKey:
         info = KeyInfo(
             key_id=f"id{len(self.issued)}", account=account, plan=plan, scope="query",
             budget=budget, issued_at=0.0, state="valid",
         )  # fmt: skip
         self.issued.append(info)
-        return f"lab_{info.key_id}_secret_crc"
+        return IssuedKey(key=f"lab_{info.key_id}_secret_crc", info=info)
 
     def keys(self) -> dict[str, KeyInfo]:
         return {info.key_id: info for info in self.issued}
