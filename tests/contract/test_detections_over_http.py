@@ -12,13 +12,14 @@ import pytest
 import yaml
 
 from attacker.errors import ExperimentError
-from attacker.lab.admin import AdminClient, Reading
+from attacker.lab.admin import AdminClient
 from attacker.lab.bundle import read_bundle
 from attacker.lab.detection.rows import DetectionRow
 from attacker.lab.detection.schema import DetectionTrialSpec
 from attacker.lab.detection.trial import DetectionTrial
 from shared.audio import to_wav
 from shared.config import ConfigError, validate
+from shared.contract import DetectorReading
 from tests.support.command_line import caller
 from tests.support.keys import add_key
 from tests.support.victims import RunningVictim, make_clips, make_victim, running_victim
@@ -33,10 +34,10 @@ class Watcher(AdminClient):
         super().__init__(url, key)
         self.spent: dict[str, int] = {}
 
-    def readings(self, account: str, after: str = "") -> list[Reading]:
+    def readings(self, account: str, after: str = "") -> list[DetectorReading]:
         self.spent[account] = self.usage(account).spent
         return [
-            Reading(
+            DetectorReading(
                 id=str(n),
                 at=0,
                 detector="seat",

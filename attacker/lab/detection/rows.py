@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from attacker.lab.admin import Reading
 from shared.config import Frozen
+from shared.contract import DetectorReading
 
 HONEST = "honest:"
 """Opens the name of a user, where it stands for an attacker."""
@@ -40,7 +40,7 @@ class DetectionRow(Frozen):
 
 
 def detection_rows(
-    readings: Mapping[str, Sequence[Reading]],
+    readings: Mapping[str, Sequence[DetectorReading]],
     sent: Mapping[str, np.ndarray],
     *,
     attacker: str,

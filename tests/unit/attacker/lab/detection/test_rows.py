@@ -3,19 +3,19 @@
 import numpy as np
 import pytest
 
-from attacker.lab.admin import Reading
 from attacker.lab.detection.rows import DetectionRow, detection_rows, stolen_at
+from shared.contract import DetectorReading
 
 MARKS = {100: 0.2, 200: 0.5, 400: 0.8}
 
 
-def reading(detector: str, query: int, alarm: bool = False) -> Reading:
+def reading(detector: str, query: int, alarm: bool = False) -> DetectorReading:
     facts = {"id": f"{detector}-{query}", "at": 0.0, "score": 1.0, "threshold": 0.75}
-    return Reading(**facts, detector=detector, query=query, alarm=alarm)
+    return DetectorReading(**facts, detector=detector, query=query, alarm=alarm)
 
 
 def rows(
-    readings: dict[str, list[Reading]], sent: dict[str, np.ndarray], **more: object
+    readings: dict[str, list[DetectorReading]], sent: dict[str, np.ndarray], **more: object
 ) -> list[DetectionRow]:
     facts = {"attacker": "proxy", "seed": 3, "false_alarm_target": 0.001, **more}
     return detection_rows(readings, sent, **facts)  # type: ignore[arg-type]
