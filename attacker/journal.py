@@ -7,7 +7,6 @@ Clips are never stored: their query index makes them again.
 """
 
 import fcntl
-import hashlib
 import json
 import os
 import sqlite3
@@ -15,7 +14,7 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,9 @@ from typing import Any
 import numpy as np
 
 from attacker.errors import JournalError, JournalLocked, JournalMismatch
+from attacker.journal_rows import Batch, Counts, Rows
+
+__all__ = ["JOURNAL_NAME", "Batch", "Counts", "Journal", "Rows"]
 
 JOURNAL_NAME = "journal.sqlite"
 LOCK_NAME = "journal.lock"
@@ -54,63 +56,6 @@ CREATE VIEW transfer_set AS
     SELECT position, query_index, batch, label FROM clips WHERE kept = 1 ORDER BY position;
 """
 _COLUMNS = "number, iteration, first_index, clips, key, payload_sha256"
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Clips that are sent together: the queries from ``first_index`` on."""
-
-    number: int
-    iteration: int
-    first_index: int
-    clips: int
-    key: str
-    """Idempotency key."""
-    payload_sha256: str
-    """sha256 of the clips' int16 samples."""
-
-    @property
-    def indices(self) -> np.ndarray:
-        """Query indices (B,)."""
-        return np.arange(self.first_index, self.first_index + self.clips)
-
-
-@dataclass(frozen=True)
-class Counts:
-    """How far a campaign is, in clips."""
-
-    planned: int
-    """Clips of all batches, whatever became of them."""
-    answered: int
-    observed: int
-    kept: int
-    labels_seen: int
-    iteration: int
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Observed clips in the order in which they were bought; row p is the p-th bought clip."""
-
-    indices: np.ndarray
-    """(N,) int64: query index, which makes the clip again."""
-    labels: np.ndarray
-    """(N,) int64: the victim's most probable label."""
-    kept: np.ndarray
-    """(N,) bool: whether the sampler kept it; the kept rows are the transfer set."""
-    answers: np.ndarray
-    """(N, K) float32 as released (zeros where withheld), or (N,) int64 in hard mode."""
-
-    def first(self, mark: int) -> "Rows":
-        """Return the first ``mark`` bought clips."""
-        return Rows(self.indices[:mark], self.labels[:mark], self.kept[:mark], self.answers[:mark])
-
-    def transfer_sha256(self) -> str:
-        """Return the identity of the transfer set: its indices, labels and answers."""
-        digest = hashlib.sha256()
-        for part in (self.indices, self.labels, self.answers):
-            digest.update(np.ascontiguousarray(part[self.kept]).tobytes())
-        return digest.hexdigest()
 
 
 class Journal:

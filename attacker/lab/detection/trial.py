@@ -94,7 +94,7 @@ class DetectionTrial:
         plan = self.spec.plan if isinstance(self.spec.plan, str) else str(self.spec.plan["name"])
         # A ledger remembers accounts: each stream is somebody new.
         run = f"watched-{secrets.token_hex(6)}"
-        keys = {f"{run}-{n}": self.admin.issue_key(f"{run}-{n}", plan) for n in range(accounts)}
+        keys = {f"{run}-{n}": self.admin.issue_key(f"{run}-{n}", plan).key for n in range(accounts)}
         self.on_step(f"{name}, seed {seed}: {self.spec.queries:,} clips")
         sent = asyncio.run(self._send(keys, stream_for, run))
         return detection_rows(
