@@ -38,6 +38,10 @@ Patience = Annotated[
     float, typer.Option(min=0.1, help="Seconds after which a user gives one request up.")
 ]
 Out = Annotated[Path | None, typer.Option(help="JSON lines file; rows are appended to it.")]
+StudyFolder = Annotated[
+    Path | None,
+    typer.Option("--study", help="Folder of a study, whose page is to show what was measured."),
+]
 
 
 def honest(
@@ -53,6 +57,7 @@ def honest(
     seeds: Seeds = 1,
     patience_s: Patience = 30.0,
     out: Out = None,
+    study: StudyFolder = None,
 ) -> None:
     """Send honest traffic under each plan, and print what the users lost.
 
@@ -65,21 +70,27 @@ def honest(
     from attacker.lab.benign.measure import HonestTrial
     from attacker.lab.bundle import read_bundle
     from attacker.lab.json_lines import append_row
+    from attacker.lab.study.rows import HONEST, HONEST_NAME, write_rows
 
     chosen = choose_users(users)
     traffic = Traffic(clips, rate, batch_clips, patience_s)
     audit, tests = read_key("", audit_key_file), read_bundle(bundle)
     console = Console()
     rows: list[HonestRow] = []
+    measured: list[HonestRow] = []
     with AdminClient(url, read_key("", admin_key_file)) as admin:
         trial = HonestTrial(url, admin, audit, tests, traffic)
         for row in trial.rows(plans, chosen, range(seeds)):
             rows.append(row)
+            measured.append(row)
             if out is not None:
                 append_row(out, row)
             if len(rows) == len(chosen) * seeds:
                 console.print(table(rows))
                 rows = []
+    if study is not None:
+        told = [row.model_dump(include=set(HONEST)) for row in measured]
+        write_rows(study / HONEST_NAME, told, HONEST)
 
 
 def choose_users(named: str) -> "Sequence[UserSpec]":

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from attacker.lab.admin import AdminClient
+from attacker.lab.study.rows import HONEST, HONEST_NAME, read_rows
 from tests.support.command_line import Call, caller
 from tests.support.keys import add_key
 from tests.support.victims import RunningVictim, make_victim, running_victim
@@ -61,7 +62,8 @@ def test_rows_say_what_each_plan_costs(
     victim: RunningVictim, admin: AdminClient, call: Call, tmp_path: Path
 ) -> None:
     out = tmp_path / "rows.jsonl"
-    code, output = call(*words(victim, out, "soft", "noisy", "limited"), key="")
+    named = words(victim, out, "soft", "noisy", "limited")
+    code, output = call(*named, "--study", str(tmp_path), key="")
     assert code == 0, output
     rows = [json.loads(line) for line in out.read_text().splitlines()]
     assert [(row["plan"], row["user"]) for row in rows] == [
@@ -88,6 +90,8 @@ def test_rows_say_what_each_plan_costs(
         assert 0 < row["base_p50_ms"] <= row["base_p99_ms"]
         assert (row["windows"], row["alarms"]) == (0, 0)
     assert "12/20" in output
+    kept = read_rows(tmp_path / HONEST_NAME)
+    assert kept == [{name: row[name] for name in HONEST} for row in rows]
     for name in ("admin", "audit"):
         assert (victim.checkpoint / f"{name}.key").read_text() not in output + out.read_text()
 
