@@ -67,7 +67,9 @@ class Metrics:
         self.body_bytes = Gauge(
             "victim_body_bytes", "Bytes of bodies held in memory.", registry=self.registry
         )
+        self._add_detectors()
 
+    def _add_detectors(self) -> None:
         self.windows = Counter(
             "victim_detector_windows",
             "Windows of queries that detectors scored.",

@@ -36,37 +36,43 @@ if TYPE_CHECKING:
 DEFAULT_OUT = Path("runs/studies")
 
 
+RayAddress = Annotated[
+    str,
+    typer.Option(
+        metavar="ADDRESS",
+        help="Run the cells on this Ray cluster: HOST:PORT, `auto`, or `local` workers.",
+    ),
+]
+Only = Annotated[
+    list[str] | None,
+    typer.Option(help="Run the cells of this pattern, as in 'noise-*-s0'; may be repeated."),
+]
+AdminKeyFile = Annotated[
+    Path | None,
+    typer.Option(help="File that holds the admin key; or give it in EARSHOT_ADMIN_KEY."),
+]
+AuditKeyFile = Annotated[
+    Path | None,
+    typer.Option(help="File that holds the audit key; or give it in EARSHOT_AUDIT_KEY."),
+]
+
+
 def study(
     path: Annotated[Path, typer.Argument(metavar="STUDY", help="Study YAML file.")],
     bundle: Annotated[
         Path, typer.Option(help="Evaluation bundle: `bundle` in the victim's checkpoint folder.")
     ],
     url: Url = DEFAULT_URL,
-    admin_key_file: Annotated[
-        Path | None,
-        typer.Option(help="File that holds the admin key; or give it in EARSHOT_ADMIN_KEY."),
-    ] = None,
-    audit_key_file: Annotated[
-        Path | None,
-        typer.Option(help="File that holds the audit key; or give it in EARSHOT_AUDIT_KEY."),
-    ] = None,
+    admin_key_file: AdminKeyFile = None,
+    audit_key_file: AuditKeyFile = None,
     out: Annotated[Path, typer.Option(help="Folder of all studies.")] = DEFAULT_OUT,
     profile: Annotated[str, typer.Option(help="Sizes, one of its profiles.")] = DEFAULT_PROFILE,
     jobs: Annotated[int, typer.Option(min=1, help="Cells that run side by side.")] = 1,
-    only: Annotated[
-        list[str] | None,
-        typer.Option(help="Run the cells of this pattern, as in 'noise-*-s0'; may be repeated."),
-    ] = None,
+    only: Only = None,
     tag: Annotated[
         str, typer.Option(help="Put into the names of accounts: several runs on one ledger.")
     ] = "",
-    ray: Annotated[
-        str,
-        typer.Option(
-            metavar="ADDRESS",
-            help="Run the cells on this Ray cluster: HOST:PORT, `auto`, or `local` workers.",
-        ),
-    ] = "",
+    ray: RayAddress = "",
     list_: Annotated[
         bool, typer.Option("--list", help="Show the cells and what is left of them; buy nothing.")
     ] = False,
