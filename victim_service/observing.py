@@ -21,6 +21,7 @@ import structlog
 from victim_service import policies
 from victim_service.account_state import AccountState
 from victim_service.detectors import Detector, DetectorSpec, Seen
+from victim_service.detectors.running import advance
 from victim_service.errors import Refusal, StartError
 from victim_service.ladder import Ladder, terms_of
 from victim_service.ledger.base import Ledger, Query
@@ -210,16 +211,13 @@ def _watch(
         memory = memories.get(watcher.name)
         if memory is None:
             memory = watcher.detector.begin()
-        count, window, at = filled.get(watcher.name, 0), watcher.detector.window, 0
-        while at < len(seen):
-            stop = min(len(seen), at + window - count)
-            memory = watcher.detector.extend(memory, seen.part(at, stop))
-            count, at = count + stop - at, stop
-            if count == window:
-                query = before.state.queries + at
-                readings.append(_reading(watcher, float(watcher.detector.score(memory)), query))
-                memory, count = watcher.detector.close(memory), 0
-        memories[watcher.name], filled[watcher.name] = memory, count
+        begun = filled.get(watcher.name, 0)
+        memory, scores = advance(watcher.detector, memory, begun, seen)
+        for clips, score in scores:
+            query = before.state.queries + clips - begun
+            readings.append(_reading(watcher, float(score), query))
+        memories[watcher.name] = memory
+        filled[watcher.name] = (begun + len(seen)) % watcher.detector.window
     readings.sort(key=lambda reading: reading.query)
     state = policies.next_state(plan, before.state, np.ascontiguousarray(seen.probabilities))
     state, steps = climb(plan.ladder, state, readings)
