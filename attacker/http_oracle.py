@@ -161,7 +161,7 @@ class HttpOracle:
         try:
             return kind.model_validate_json(response.content)
         except ValidationError as error:
-            raise self._unknown(response) from error
+            raise unknown_answer(response) from error
 
     async def _send(self, request: httpx.Request, patience_s: float) -> httpx.Response:
         left = _PROOFS_A_REQUEST
@@ -210,11 +210,7 @@ class HttpOracle:
                 with attempt:
                     return await self._once(request)
         except httpx.TransportError as error:
-            raise VictimUnreachable(
-                f"no victim answers at {self.url} ({type(error).__name__}, tried for "
-                f"{patience_s:.0f} s). Start one with `{START_COMMAND}`, or give its address "
-                "with --url."
-            ) from error
+            raise unreachable(self.url, error, patience_s) from error
         raise OracleError("unreachable: retries ended without a result. Report this bug.")
 
     def _wait_s(self, error: Exception, left_s: float) -> float | bool:
@@ -237,26 +233,38 @@ class HttpOracle:
             return response
         if response.status_code in _GATEWAY_FAILURES and not is_problem(response):
             raise httpx.ProxyError(f"a gateway answered {response.status_code}")
-        error = self._error(response)
+        error = error_of(response)
         if isinstance(error, Refusal) and not isinstance(error, ProofRequired):
             facts = {"code": error.code, "detail": error.detail}
             self.on_event("refusal", {**facts, "retry_after_s": error.retry_after_s})
         raise error
 
-    def _error(self, response: httpx.Response) -> OracleError:
-        if not is_problem(response):
-            return self._unknown(response)
-        try:
-            document = ProblemDocument.model_validate_json(response.content)
-        except ValidationError:
-            return self._unknown(response)
-        return refusal_of(document, _seconds(response.headers.get(RETRY_AFTER_HEADER)))
 
-    def _unknown(self, response: httpx.Response) -> UnknownAnswer:
-        return UnknownAnswer(
-            f"{response.request.url} answered {response.status_code} in a way that no Earshot "
-            "victim does. Give the victim's own address with --url."
-        )
+def error_of(response: httpx.Response) -> OracleError:
+    """Return what an answer that is no success says: a refusal, or that this is no victim."""
+    if not is_problem(response):
+        return unknown_answer(response)
+    try:
+        document = ProblemDocument.model_validate_json(response.content)
+    except ValidationError:
+        return unknown_answer(response)
+    return refusal_of(document, _seconds(response.headers.get(RETRY_AFTER_HEADER)))
+
+
+def unknown_answer(response: httpx.Response) -> UnknownAnswer:
+    """Return the error of an answer that no victim gives."""
+    return UnknownAnswer(
+        f"{response.request.url} answered {response.status_code} in a way that no Earshot "
+        "victim does. Give the victim's own address with --url."
+    )
+
+
+def unreachable(url: str, error: httpx.TransportError, patience_s: float) -> VictimUnreachable:
+    """Return the error of an address where nobody answered for ``patience_s``."""
+    return VictimUnreachable(
+        f"no victim answers at {url} ({type(error).__name__}, tried for {patience_s:.0f} s). "
+        f"Start one with `{START_COMMAND}`, or give its address with --url."
+    )
 
 
 def is_problem(response: httpx.Response) -> bool:

@@ -9,16 +9,14 @@ import httpx
 import stamina
 from pydantic import ValidationError
 
-from attacker.errors import (
-    ExperimentError,
-    NotFound,
-    OracleError,
-    Refusal,
-    UnknownAnswer,
-    VictimUnreachable,
-    refusal_of,
+from attacker.errors import ExperimentError, NotFound, OracleError, Refusal
+from attacker.http_oracle import (
+    PATIENCE_S,
+    error_of,
+    is_loopback,
+    unknown_answer,
+    unreachable,
 )
-from attacker.http_oracle import PATIENCE_S, START_COMMAND, is_loopback, is_problem
 from shared.contract import (
     ADMIN_ACCOUNTS_PATH,
     ADMIN_KEYS_PATH,
@@ -32,7 +30,6 @@ from shared.contract import (
     KeyOrder,
     PlanHistory,
     PlanVersion,
-    ProblemDocument,
     ReadingList,
     WireModel,
 )
@@ -83,7 +80,7 @@ class AdminClient:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._client.close()
+        self.close()
 
     def close(self) -> None:
         """End all connections."""
@@ -167,15 +164,11 @@ class AdminClient:
         try:
             response = self._send(method, path, body, params)
         except httpx.TransportError as error:
-            raise VictimUnreachable(
-                f"no victim answers at {self.url} ({type(error).__name__}, tried for "
-                f"{self.patience_s:.0f} s). Start one with `{START_COMMAND}`, or give its address "
-                "with --url."
-            ) from error
+            raise unreachable(self.url, error, self.patience_s) from error
         try:
             return kind.model_validate_json(response.content)
         except ValidationError as error:
-            raise self._unknown(response) from error
+            raise unknown_answer(response) from error
 
     def _send(
         self,
@@ -191,24 +184,9 @@ class AdminClient:
             with attempt:
                 response = self._client.request(method, path, json=body, params=params)
                 if not response.is_success:
-                    raise self._error(response)
+                    raise error_of(response)
                 return response
         raise OracleError("unreachable: retries ended without a result. Report this bug.")
-
-    def _error(self, response: httpx.Response) -> OracleError:
-        if not is_problem(response):
-            return self._unknown(response)
-        try:
-            document = ProblemDocument.model_validate_json(response.content)
-        except ValidationError:
-            return self._unknown(response)
-        return refusal_of(document, None)
-
-    def _unknown(self, response: httpx.Response) -> UnknownAnswer:
-        return UnknownAnswer(
-            f"{response.request.url} answered {response.status_code} in a way that no Earshot "
-            "victim does. Give the victim's own address with --url."
-        )
 
 
 def _below(path: str, name: object) -> str:
