@@ -1,10 +1,11 @@
 """A study in small, for victims of 1,024 samples: every part of one, in seconds."""
 
-import copy
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+from tests.support.changes import with_changes
 
 TINY: dict[str, Any] = {
     "name": "tiny",
@@ -68,17 +69,7 @@ DISTINCT = 8
 
 def changed(**changes: Any) -> dict[str, Any]:
     """Return TINY with values replaced, or removed by None, at dotted paths (``__`` for a dot)."""
-    data = copy.deepcopy(TINY)
-    for path, value in changes.items():
-        *parents, last = path.split("__")
-        place: Any = data
-        for name in parents:
-            place = place[int(name) if name.isdigit() else name]
-        if value is None:
-            del place[int(last) if last.isdigit() else last]
-        else:
-            place[int(last) if last.isdigit() else last] = value
-    return data
+    return with_changes(TINY, changes)
 
 
 def write_study(path: Path, **changes: Any) -> Path:

@@ -1,6 +1,5 @@
 """A table in small, for victims of 1,024 samples: every part of one, in seconds."""
 
-import copy
 import json
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import yaml
 from shared import checkpoint
 from shared.audio import to_wav
 from shared.networks import KnaggCNNSpec
+from tests.support.changes import with_changes
 
 TINY: dict[str, Any] = {
     "name": "tiny",
@@ -82,14 +82,7 @@ TINY: dict[str, Any] = {
 
 def changed(**changes: Any) -> dict[str, Any]:
     """Return TINY with values replaced at dotted paths (``__`` for a dot)."""
-    data = copy.deepcopy(TINY)
-    for path, value in changes.items():
-        *parents, last = path.split("__")
-        place: Any = data
-        for name in parents:
-            place = place[int(name) if name.isdigit() else name]
-        place[int(last) if last.isdigit() else last] = value
-    return data
+    return with_changes(TINY, changes)
 
 
 def write_table(path: Path, **changes: Any) -> Path:
