@@ -24,6 +24,8 @@ from shared import checkpoint
 
 DONE_NAME = "done.json"
 _WHOLE = ("budget-spent", "caps-met")
+_START_S, _LABELS_PER_S, _CLIPS_PER_S = 8.0, 600.0, 270.0
+"""Speeds of two processors at desk size: they weigh cells against one another, no more."""
 _VERSION = 1
 """Part of every identity: raise it with any change of what an experiment does, such as that of a
 default, for cells that were finished before are then others."""
@@ -59,6 +61,12 @@ class Cell:
     experiment: Experiment
     needs: tuple[str, ...] = ()
     """Names of the jobs that make what it is made from."""
+
+    @property
+    def cost_s(self) -> float:
+        """About how long it takes, against other cells."""
+        trained = sum(self.experiment.planned_marks) * self.experiment.surrogate.recipe.epochs
+        return _START_S + self.experiment.budget / _LABELS_PER_S + trained / _CLIPS_PER_S
 
     def folder(self, cells: Path) -> Path:
         """Return its folder below ``cells``; see :func:`place_of`."""

@@ -1,9 +1,6 @@
 """`earshot-attacker study STUDY`: plans, attackers and budgets against a live victim."""
 
 import os
-import shlex
-import signal
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,7 +10,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from attacker.cells.view import CellView
+from attacker.commands.cells import run_cells
 from attacker.commands.options import (
     DEFAULT_CACHE,
     DEFAULT_PATIENCE_S,
@@ -25,10 +22,8 @@ from attacker.commands.options import (
     Url,
     usual_proxy_root,
 )
-from attacker.commands.run_table import leave
 from attacker.errors import ExperimentError
-from attacker.live import View, show_duration
-from attacker.run_folder import redact
+from attacker.live import show_duration
 
 if TYPE_CHECKING:
     from attacker.lab.study.run import StudyRunner
@@ -120,7 +115,8 @@ def _list(runner: "StudyRunner") -> None:
 
     tune_process()
     card = runner.card()
-    found = forecast(runner.chosen(runner.home(card)), card, str(choose_device(runner.device)))
+    cells = runner.choose(runner.placed(runner.home(card)))
+    found = forecast(cells, card, str(choose_device(runner.device)))
     console = Console()
     table = Table("cell", "", box=box.SIMPLE)
     for heading in ("queries", "price", "training"):
@@ -142,32 +138,8 @@ def _list(runner: "StudyRunner") -> None:
 
 
 def _run(runner: "StudyRunner") -> None:
-    from attacker.cells.jobs import State
-
-    console = Console()
-    corpora, view = View(console), CellView(console)
-    command = shlex.join(["earshot-attacker", *redact(sys.argv[1:])])
-    before = signal.signal(signal.SIGTERM, leave)
-    try:
-        with view.shown():
-            folder, statuses = runner.run(view, command, corpora.corpus, view.note)
-    except KeyboardInterrupt:
-        view.note(
-            "Stopped; all that was bought is kept, and finished cells stay finished. The same "
-            "command goes on."
-        )
-        raise typer.Exit(130) from None
-    finally:
-        signal.signal(signal.SIGTERM, before)
-    failed = [status for status in statuses if status.state is not State.DONE]
-    view.note(f"{len(statuses) - len(failed)} of {len(statuses)} cells are done.")
-    for status in failed:
-        view.note(f"{status.job.name}: {status.reason}")
-    if failed:
-        view.note("Mend what is said above; the same command runs only what is not done.")
-    view.note(f"The rows are in {folder}; show them with: earshot-attacker report study {folder}")
-    if failed:
-        raise typer.Exit(1)
+    ending = "The rows are in {folder}; show them with: earshot-attacker report study {folder}"
+    run_cells(runner, "cells", ending)
 
 
 def _key(scope: str, file: Path | None, variable: str) -> str:

@@ -14,7 +14,7 @@ from attacker.tables import VICTIM_VARIABLE
 from attacker.tables.forecast import TableForecast, forecast_table
 from attacker.tables.manifest import CELLS, victim_folder, write_manifest
 from attacker.tables.resolve import Resolved, resolve
-from attacker.tables.schema import Audio, Table
+from attacker.tables.schema import Table
 from attacker.wavegan.config import TrainGanFile
 from shared import checkpoint
 from shared.config import dump_yaml
@@ -23,8 +23,8 @@ from shared.corpora import Progress, expanded
 from shared.runtime import choose_device
 
 CELL_NAME = "cell.yaml"
-_START_S, _LABELS_PER_S, _CLIPS_PER_S, _GAN_STEP_S, _MODEL_S = 8.0, 600.0, 270.0, 0.4, 120.0
-"""Speeds of two processors at desk size: they weigh the jobs against one another, no more."""
+_GAN_STEP_S, _MODEL_S = 0.4, 120.0
+"""Of two processors at desk size: they weigh the jobs against one another, no more."""
 
 
 @dataclass(frozen=True)
@@ -85,13 +85,8 @@ class TableRunner:
             EarshotError, CorpusError: something is not there, or the victim is another one.
         """
         table = self.table
-        takes = Audio(sample_rate_hz=card.sample_rate_hz, clip_samples=card.clip_samples)
-        if takes != table.audio:
-            raise ExperimentError(
-                f"{table.name} with the profile {self.profile} is for a victim that takes "
-                f"{table.audio}, and the one at {self.url} takes {takes}. Serve a victim of "
-                f"{table.victim}, or choose another --profile."
-            )
+        what = f"{table.name} with the profile {self.profile}"
+        table.audio.demand(card, self.url, what=what, victim=table.victim)
         self._check_victim_folder(card)
         resolved = resolve(table, self.out)
         for cells in resolved.cells.values():
@@ -160,15 +155,9 @@ def _cell_job(cell: Cell, folder: Path, options: tuple[str, ...]) -> Job:
         folder=folder,
         conclude=lambda: {"identity": cell.identity, **inspect(folder, cell.experiment)},
         needs=cell.needs,
-        cost_s=_cell_cost_s(cell),
+        cost_s=cell.cost_s,
         progress=lambda: bought(folder),
     )
-
-
-def _cell_cost_s(cell: Cell) -> float:
-    experiment = cell.experiment
-    trained = sum(experiment.planned_marks) * experiment.surrogate.recipe.epochs
-    return _START_S + experiment.budget / _LABELS_PER_S + trained / _CLIPS_PER_S
 
 
 def _ingredient_cost_s(file: object) -> float:

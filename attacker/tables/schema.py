@@ -5,12 +5,14 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
+from attacker.errors import ExperimentError
 from attacker.experiment import PROFILES, Experiment, Knowledge, Name, QuerySettings
 from attacker.samplers import SamplerSpec
 from attacker.sources import SourceSpec
 from attacker.tables.claims import VICTIM, Claim, Figure, rows_of
 from attacker.wavegan.config import GanConfig
 from shared.config import Frozen, validate
+from shared.contract import ModelCard
 from shared.corpora import CorpusSpec
 from shared.networks import NetworkSpec
 from shared.training import Recipe
@@ -27,6 +29,21 @@ class Audio(Frozen):
 
     def __str__(self) -> str:
         return f"{self.clip_samples:,} samples at {self.sample_rate_hz:,} Hz"
+
+    def demand(self, card: ModelCard, url: str, *, what: str, victim: str) -> None:
+        """Refuse the victim at ``url`` unless it takes this audio.
+
+        ``what`` needs it, and ``victim`` is the recipe of one that fits.
+
+        Raises:
+            ExperimentError: it takes other audio.
+        """
+        takes = Audio(sample_rate_hz=card.sample_rate_hz, clip_samples=card.clip_samples)
+        if takes != self:
+            raise ExperimentError(
+                f"{what} is for a victim that takes {self}, and the one at {url} takes {takes}. "
+                f"Serve a victim of {victim}, or choose another --profile."
+            )
 
 
 class PaperFigures(Frozen):

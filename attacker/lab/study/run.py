@@ -29,7 +29,7 @@ from attacker.lab.study.schema import Study
 from attacker.plan import ask
 from attacker.run_folder import commit, lock_sha256
 from attacker.tables.manifest import victim_folder
-from attacker.tables.schema import CAMPAIGN, Audio
+from attacker.tables.schema import CAMPAIGN
 from shared.checkpoint import write_atomically
 from shared.config import dump_yaml
 from shared.contract import ModelCard
@@ -38,8 +38,6 @@ from shared.corpora import Progress
 CELL_NAME, MANIFEST_NAME, CELLS_FOLDER = "cell.yaml", "study.json", "cells"
 ENDS = ("budget-spent", "caps-met", "account-exhausted")
 """A plan that charges more than a clip for a clip ends a campaign early: a result like any."""
-_START_S, _LABELS_PER_S, _CLIPS_PER_S = 8.0, 600.0, 270.0
-"""Speeds of two processors at desk size: they weigh the cells against one another, no more."""
 _TAG = re.compile(r"[a-z0-9]{0,10}")
 Placed = tuple[StudyCell, Path]
 
@@ -80,15 +78,18 @@ class StudyRunner:
                 that the victim sells, or the victim is another one; nothing was bought.
         """
         card = self.card()
-        chosen = self.chosen(self.home(card))
+        home = self.home(card)
+        # Once: the cells of a study are worked out in seconds, and rows are written at every end.
+        placed = self.placed(home)
+        chosen = self.choose(placed)
         for spec in self.study.corpora.values():
             spec.build(self.cache, on_corpus)
-        rows = CellRows(self.study, self._scorer(card, on_note), self.home(card))
+        rows = CellRows(self.study, self._scorer(card, on_note), home)
         with AdminClient(self.url, self.admin_key, patience_s=self.patience_s) as admin:
             self._prepare(admin, chosen)
-            folder = self._write_manifest(card, command)
+            folder = self._write_manifest(card, placed, command)
             place = folder / CELLS_NAME
-            writer = _RowWriter(watcher, lambda: self._write_rows(rows, place))
+            writer = _RowWriter(watcher, lambda: _write_rows(rows, placed, place))
             jobs = [self._job(cell, path, admin, rows.scorer) for cell, path in _distinct(chosen)]
             # A cell's process is the attacker: it sees its own key and no other.
             hidden = ("EARSHOT_KEY", "EARSHOT_AUDIT_KEY", "EARSHOT_ADMIN_KEY", "EARSHOT_PROXY_ROOT")
@@ -97,7 +98,7 @@ class StudyRunner:
                     jobs, self.jobs, writer, dict.fromkeys(hidden, ""), launch=self.launch
                 )
             finally:
-                for problem in self._write_rows(rows, place):
+                for problem in _write_rows(rows, placed, place):
                     on_note(problem)
         return folder, statuses
 
@@ -109,13 +110,8 @@ class StudyRunner:
             ExperimentError: its audio is not that of the study.
         """
         card, _ = asyncio.run(ask(self.url, self.audit_key, self.patience_s))
-        takes = Audio(sample_rate_hz=card.sample_rate_hz, clip_samples=card.clip_samples)
-        if takes != self.study.audio:
-            raise ExperimentError(
-                f"{self.study.name} with the profile {self.profile} is for a victim that takes "
-                f"{self.study.audio}, and the one at {self.url} takes {takes}. Serve a victim of "
-                f"{self.study.victim}, or choose another --profile."
-            )
+        what = f"{self.study.name} with the profile {self.profile}"
+        self.study.audio.demand(card, self.url, what=what, victim=self.study.victim)
         return card
 
     def home(self, card: ModelCard) -> Path:
@@ -126,8 +122,8 @@ class StudyRunner:
         """Return all cells of the study with their folders."""
         return [(one, one.cell.folder(home / CELLS_FOLDER)) for one in resolve(self.study)]
 
-    def chosen(self, home: Path) -> list[Placed]:
-        """Return the cells that are to be run, with their folders.
+    def choose(self, cells: list[Placed]) -> list[Placed]:
+        """Return those of ``cells`` that are to be run.
 
         Raises:
             ExperimentError: a pattern names none, or the tag cannot stand in an account.
@@ -136,7 +132,6 @@ class StudyRunner:
             raise ExperimentError(
                 f"--tag {self.tag!r}: up to 10 of a to z and 0 to 9 can stand in an account's name."
             )
-        cells = self.placed(home)
         for pattern in self.only:
             if not any(fnmatchcase(cell.name, pattern) for cell, _ in cells):
                 raise ExperimentError(
@@ -188,25 +183,19 @@ class StudyRunner:
             arguments=(*place, "--key-file", str(folder / KEY_NAME), *options),
             folder=folder,
             conclude=conclude,
-            cost_s=cell_cost_s(cell),
+            cost_s=cell.cell.cost_s,
             progress=lambda: bought(folder),
         )
 
-    def _write_rows(self, rows: CellRows, place: Path) -> list[str]:
-        """Write the rows of all cells that are done; return what could not be read, in words."""
-        found, problems = rows.rows(self.placed(rows.home))
-        write_rows(place, found, CELLS)
-        return problems
-
-    def _write_manifest(self, card: ModelCard, command: str) -> Path:
+    def _write_manifest(self, card: ModelCard, placed: Sequence[Placed], command: str) -> Path:
         home = self.home(card)
         folder = home / f"{self.study.name}-{self.profile}"
         data = {
             "study": self.study.model_dump(mode="json"),
             "profile": self.profile,
             "victim": card.model_dump(mode="json"),
-            "plans": {c.plan.name: c.plan.document for c, _ in self.placed(home)},
-            "cells": [_plain(*one, home) for one in self.placed(home)],
+            "plans": {c.plan.name: c.plan.document for c, _ in placed},
+            "cells": [_plain(*one, home) for one in placed],
             "command": command,
             "commit": commit(),
             "lock_sha256": lock_sha256(),
@@ -235,6 +224,13 @@ class _RowWriter:
         self.watcher.ended(status)
 
 
+def _write_rows(rows: CellRows, placed: Sequence[Placed], place: Path) -> list[str]:
+    """Write the rows of all cells that are done; return what could not be read, in words."""
+    found, problems = rows.rows(placed)
+    write_rows(place, found, CELLS)
+    return problems
+
+
 def sell(admin: AdminClient, plans: Sequence[SoldPlan]) -> None:
     """Have the victim sell every one of ``plans``.
 
@@ -251,13 +247,6 @@ def sell(admin: AdminClient, plans: Sequence[SoldPlan]) -> None:
                 f"plan {plan.spec.id} in label mode {plan.mode.id}: {refusal.detail.rstrip('.')}. "
                 "Mend the plan in the study, or name the modes that it allows in its label_modes."
             ) from refusal
-
-
-def cell_cost_s(cell: StudyCell) -> float:
-    """Return about how long a cell takes, against the others."""
-    experiment = cell.cell.experiment
-    trained = sum(experiment.planned_marks) * experiment.surrogate.recipe.epochs
-    return _START_S + experiment.budget / _LABELS_PER_S + trained / _CLIPS_PER_S
 
 
 def _distinct(cells: Sequence[Placed]) -> list[Placed]:
