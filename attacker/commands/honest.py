@@ -12,8 +12,8 @@ from attacker.commands.options import DEFAULT_URL, Url, read_key
 from attacker.errors import ExperimentError
 
 if TYPE_CHECKING:
-    from attacker.lab.benign import UserSpec
     from attacker.lab.benign.loss import HonestRow
+    from shared.honest import UserSpec
 
 Plans = Annotated[list[str], typer.Argument(help="Plans that the victim sells.")]
 Bundle = Annotated[
@@ -99,7 +99,7 @@ def choose_users(named: str) -> "Sequence[UserSpec]":
     Raises:
         ExperimentError: there is no such kind.
     """
-    from attacker.lab.benign import USERS
+    from shared.honest import USERS
 
     kinds = [word.strip().replace("-", "_") for word in named.split(",") if word.strip()]
     for kind in kinds:

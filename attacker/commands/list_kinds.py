@@ -28,10 +28,10 @@ def tables() -> dict[str, dict[str, type[Frozen]]]:
     """Return the package's tables by title; every kind of each is listed."""
     from attacker.adaptive import ADAPTIONS
     from attacker.known_defences import KNOWN_DEFENCES
-    from attacker.lab.benign import USERS
     from attacker.samplers import SAMPLERS
     from attacker.sources import SOURCES
     from shared.corpora import CorpusSpec
+    from shared.honest import USERS
     from shared.networks import IMAGE_NETWORKS, NETWORKS
 
     corpora = {s.model_fields["kind"].default: s for s in get_args(get_args(CorpusSpec)[0])}

@@ -68,7 +68,7 @@ def fit(
             data,
             specs,
             windows=windows,
-            progress=lambda what, done, total: status.update(f"{what} {done}/{total}"),
+            progress=lambda done, total: status.update(f"honest user {done + 1} of {total}"),
         )
     folder = out or checkpoint / FOLDER
     save_fitted(folder, fitted)
@@ -105,9 +105,11 @@ def try_detectors(
     identity = load_card(checkpoint)[TENSORS_HASH]
     found = load_fitted(fitted or checkpoint / FOLDER, identity)
     table = Table("kind", "traffic", "windows", "alarms", "share", "first alarm after")
-    with console.status("test split"):
+    with console.status("test split") as status:
         trial = Trial(checkpoint, plan, data, found)
-        for reading in trial.honest(windows):
+        for reading in trial.honest(
+            windows, lambda done, total: status.update(f"honest user {done + 1} of {total}")
+        ):
             table.add_row(*reading.cells())
         for path in clips or []:
             for reading in trial.thief(path.stem, _clips(path, plan.clip_samples)):

@@ -1,7 +1,7 @@
 """Fits detectors to a victim by its validation clips: one half the reference, one the thresholds.
 
-The halves share no recording. Every window that a threshold is fitted to belongs to a simulated
-user of one of four profiles; see ``honest``.
+The halves share no recording. Every window that a threshold is fitted to belongs to a user of
+``shared.honest``, whom the laboratory sends to a service, too.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -12,10 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from shared import checkpoint
+from shared.audio import to_int16
 from shared.seeding import derive, numpy_stream
 from victim_service.detectors.base import Detector, DetectorSpec, Reference, Seen
 from victim_service.detectors.fitted import Fit, Fitted, ProfileScores, Thresholds, settings_of
-from victim_service.detectors.honest import PROFILES, Network, Pool, make_pool
+from victim_service.detectors.honest import PROFILES, HonestTraffic, Network, Speech
 from victim_service.detectors.running import scores
 from victim_service.errors import StartError
 from victim_service.train import Data, VictimRecipe, identity_of
@@ -25,10 +26,11 @@ MARGIN = 0.1
 """Of the distance from the median to the highest honest score. That score alone, of 4,000, already
 asks for fewer alarms than the target."""
 USER_WINDOWS = 20
-MOST_REFERENCE, MOST_RECORDINGS = 2000, 600
+MOST_REFERENCE, MOST_RECORDINGS = 2000, 2000
 """Clips; more would make the start and the fit slow without making windows more alike."""
 
-Progress = Callable[[str, int, int], None]
+Progress = Callable[[int, int], None]
+"""Told how many users are done, and of how many."""
 
 
 @dataclass(frozen=True)
@@ -102,29 +104,27 @@ def reference_of(
     return Reference(seen, data.labels[indices], recipe.sample_rate_hz)
 
 
-def pool_of(
+def traffic_of(
     data: Data,
     recipe: VictimRecipe,
     indices: npt.NDArray[np.int64],
     network: Network,
-    progress: Progress | None = None,
-) -> Pool:
-    """Return the pool of the clips at ``indices``, from which honest streams are drawn.
+    seed: int,
+) -> HonestTraffic:
+    """Return the honest users who are made of the clips at ``indices``.
 
     Of more than ``MOST_RECORDINGS`` clips, those of fewer speakers are taken.
     """
-    seed = derive(recipe.seed, "pool")
     indices = _whole(indices, data, MOST_RECORDINGS, numpy_stream(seed, "speakers"))
-    clips = data.store.fixed_crops(indices, recipe.clip_samples)
-    told = None if progress is None else (lambda done, total: progress("clips", done, total))
-    return make_pool(clips, data.labels[indices], recipe.sample_rate_hz, network, seed, told)
+    clips = to_int16(data.store.fixed_crops(indices, recipe.clip_samples))
+    speech = Speech(clips, data.labels[indices], len(data.names), recipe.sample_rate_hz)
+    return HonestTraffic(speech, network, seed)
 
 
 def honest_scores(
-    pool: Pool,
+    traffic: HonestTraffic,
     detectors: Mapping[str, Detector],
     windows: int,
-    seed: int,
     progress: Progress | None = None,
 ) -> dict[str, dict[str, list[float]]]:
     """Return the scores of at least ``windows`` windows by kind and profile of user.
@@ -137,13 +137,13 @@ def honest_scores(
     }
     longest = USER_WINDOWS * max(detector.window for detector in detectors.values())
     for number in range(users):
-        for profile in PROFILES:
-            stream = pool.stream(profile, longest, seed, number)
+        for done, profile in enumerate(PROFILES, start=number * len(PROFILES)):
+            if progress is not None:
+                progress(done, users * len(PROFILES))
+            stream = traffic.stream(profile, number, longest)
             for kind, detector in detectors.items():
                 part = stream.part(0, USER_WINDOWS * detector.window)
                 found[kind][profile] += scores(detector, part)
-        if progress is not None:
-            progress("users", number + 1, users)
     return found
 
 
@@ -165,9 +165,9 @@ def fit_detectors(
     seed = derive(recipe.seed, "detectors")
     halves = halve(data, data.split.validation, seed)
     reference = reference_of(data, recipe, halves.reference, network)
-    pool = pool_of(data, recipe, halves.thresholds, network, progress)
+    traffic = traffic_of(data, recipe, halves.thresholds, network, seed)
     detectors = {spec.kind: spec.build(reference) for spec in specs}
-    found = honest_scores(pool, detectors, windows, seed, progress)
+    found = honest_scores(traffic, detectors, windows, progress)
     fits = {spec.kind: fit_of(spec, found[spec.kind]) for spec in specs}
     document = Thresholds(
         checkpoint=checkpoint_id,

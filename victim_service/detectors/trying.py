@@ -11,7 +11,7 @@ from shared.seeding import derive
 from victim_service.detectors import DETECTORS
 from victim_service.detectors.base import Seen
 from victim_service.detectors.fitted import Fitted
-from victim_service.detectors.fitting import honest_scores, network_of, pool_of
+from victim_service.detectors.fitting import Progress, honest_scores, network_of, traffic_of
 from victim_service.detectors.running import scores
 from victim_service.train import Data, VictimRecipe
 
@@ -51,12 +51,12 @@ class Trial:
         self.detectors = {kind: spec.build(fitted.reference) for kind, spec in specs.items()}
         self.thresholds = fitted.thresholds
 
-    def honest(self, windows: int) -> Iterator[Reading]:
+    def honest(self, windows: int, progress: Progress | None = None) -> Iterator[Reading]:
         """Yield a reading for each detector and profile, on users made of the test split."""
         seed = derive(self.recipe.seed, "detectors-try")
         test = np.asarray(self.data.split.test)
-        pool = pool_of(self.data, self.recipe, test, self.network)
-        for kind, found in honest_scores(pool, self.detectors, windows, seed).items():
+        traffic = traffic_of(self.data, self.recipe, test, self.network, seed)
+        for kind, found in honest_scores(traffic, self.detectors, windows, progress).items():
             for profile, values in found.items():
                 alarms = int((np.array(values) > self.thresholds[kind]).sum())
                 yield Reading(kind, profile, len(values), alarms, None)

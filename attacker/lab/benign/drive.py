@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from attacker.errors import OracleError, Refusal
-from attacker.lab.benign.base import HonestUser
 from attacker.oracle import Oracle
+from shared.honest.base import HonestUser
 
 MOST_OPEN = 64
 """Requests that may wait at once; arrivals beyond that wait for their turn, and it counts."""

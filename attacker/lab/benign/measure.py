@@ -10,10 +10,10 @@ import numpy as np
 
 from attacker.http_oracle import HttpOracle
 from attacker.lab.admin import AdminClient
-from attacker.lab.benign import UserSpec
 from attacker.lab.benign.drive import Buyer, Driven, Traffic, drive, undefended
 from attacker.lab.benign.loss import HonestRow, latencies, quality, windows_by_detector
 from attacker.lab.bundle import Bundle
+from shared.honest import UserSpec
 
 BASE_PLAN = "undefended"
 """The plan that latencies are compared with: all probabilities, no defence, no limit."""

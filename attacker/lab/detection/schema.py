@@ -5,10 +5,10 @@ from typing import Annotated, Any, Self
 from pydantic import Field, model_validator
 
 from attacker.experiment import Name
-from attacker.lab.benign import AnyUserSpec
 from attacker.sources import SourceSpec
 from shared.config import Frozen
 from shared.corpora import CorpusSpec
+from shared.honest import AnyUserSpec
 
 
 class Suspect(Frozen):

@@ -11,7 +11,6 @@ import numpy as np
 from attacker.errors import ExperimentError, Refusal
 from attacker.http_oracle import HttpOracle
 from attacker.lab.admin import AdminClient
-from attacker.lab.benign import UserSpec
 from attacker.lab.bundle import Bundle
 from attacker.lab.detection.rows import HONEST, DetectionRow, detection_rows
 from attacker.lab.detection.schema import DetectionTrialSpec, Suspect
@@ -22,6 +21,7 @@ from shared.audio import to_int16
 from shared.contract import ModelCard
 from shared.corpora import expanded
 from shared.corpora.store import ClipStore
+from shared.honest import UserSpec
 
 Stream = Callable[[np.ndarray], np.ndarray]
 """From the numbers of clips (B,) to the clips (B, T) int16."""

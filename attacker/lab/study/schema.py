@@ -109,7 +109,7 @@ class Attacker(Frozen):
 
 
 class Honest(Frozen):
-    """The honest traffic that every plan is measured with; see ``attacker.lab.benign``."""
+    """The honest traffic that every plan is measured with; see ``shared.honest``."""
 
     users: tuple[dict[str, Any], ...] = Field(min_length=1)
     """User profiles, each with its ``kind`` and settings."""

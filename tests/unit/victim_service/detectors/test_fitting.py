@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from shared.audio import from_int16, to_wav
+from shared.audio import to_wav
 from shared.checkpoint import TENSORS_HASH, load_card
 from tests.support.detector_streams import World
 from victim_service import __main__ as cli
@@ -13,7 +13,7 @@ from victim_service.detectors import DETECTORS
 from victim_service.detectors.coverage import CoverageSpec
 from victim_service.detectors.fitted import Fitted, Thresholds, load_fitted, save_fitted
 from victim_service.detectors.fitting import TARGET, fit_of, halve
-from victim_service.detectors.honest import PROFILES, hear, make_pool
+from victim_service.detectors.honest import PROFILES, HonestTraffic, Speech
 from victim_service.errors import StartError
 from victim_service.train import VictimRecipe, load_data, train
 
@@ -183,57 +183,33 @@ def test_a_threshold_lies_a_margin_above_every_honest_score():
     assert fit.windows == 1001
 
 
-class TestHonestUsers:
-    """The four profiles, on a model that is told apart by the first sample."""
+class TestHonestTraffic:
+    """Streams of many users, as a model hears them that embeds a clip by its first samples."""
 
     @pytest.fixture
-    def pool(self):
+    def traffic(self):
         rng = np.random.default_rng(0)
-        clips = rng.uniform(-0.3, 0.3, (60, 256)).astype(np.float32)
+        clips = rng.integers(-9000, 9000, (60, 256)).astype(np.int16)
 
         def network(heard):
             return heard[:, :4].copy(), np.full((len(heard), 10), 0.1, np.float32)
 
-        return make_pool(clips, np.repeat(np.arange(10), 6), RATE_HZ, network, seed=1)
-
-    def users(self, pool, profile):
-        """The speakers, recordings and levels of a stream, found by their samples."""
-        known = {clip.tobytes(): place for place, clip in enumerate(from_int16(pool.clips))}
-        for number in range(5):
-            stream = pool.stream(profile, 300, 0, number)
-            yield np.array([known[clip.tobytes()] for clip in stream.clips])
-
-    def test_a_single_speaker_and_a_drifting_one_are_one_person(self, pool):
-        for profile in ("single_speaker", "drift_noise"):
-            for places in self.users(pool, profile):
-                assert len(set(pool.speakers[places])) == 1
-        assert set(pool.levels[places]) == {0, 1, 2, 3}
-
-    def test_a_call_centre_is_a_few_people_with_a_few_clips_each(self, pool):
-        for places in self.users(pool, "call_centre"):
-            assert 3 <= len(set(pool.speakers[places])) <= 8
-            assert 300 / 12 / 2 < np.count_nonzero(np.diff(pool.speakers[places])) < 300 / 4
-
-    def test_a_bot_repeats_recordings_and_files(self, pool):
-        for places in self.users(pool, "monitoring_bot"):
-            assert len(set(pool.recordings[places])) <= 10
-            assert len(set(places)) > len(set(pool.recordings[places]))
-            assert np.bincount(places).max() > 10
+        return HonestTraffic(Speech(clips, np.repeat(np.arange(10), 6), 10, RATE_HZ), network, 1)
 
     @pytest.mark.parametrize("profile", PROFILES)
-    def test_a_user_is_the_same_again_and_others_are_others(self, pool, profile):
-        one, again, other = (pool.stream(profile, 50, 0, number).clips for number in (1, 1, 2))
-        np.testing.assert_array_equal(one, again)
-        assert (one != other).any()
+    def test_a_user_is_the_same_again_and_others_are_others(self, traffic, profile):
+        one, again, other = (traffic.stream(profile, number, 70) for number in (1, 1, 2))
+        assert len(one) == 70
+        np.testing.assert_array_equal(one.clips, again.clips)
+        np.testing.assert_array_equal(one.embeddings, one.clips[:, :4])
+        assert (one.clips != other.clips).any()
 
-    def test_noise_is_as_loud_as_its_level_says(self):
-        wave = 0.2 * np.sin(2 * np.pi * 300 * np.arange(4096) / 4000)
-        clips = np.tile(wave.astype(np.float32), (40, 1))
-        levels = np.repeat([0, 3], 20)
-        heard = hear(clips, levels, 4000, np.random.default_rng(0))
-        powers = np.abs(np.fft.rfft(heard * np.hanning(4096), axis=1)) ** 2
-        peak = powers[:, 280:335].sum(axis=1)  # 300 Hz, 5 % slower or faster
-        ratios = 10 * np.log10(peak / (powers[:, 700:].sum(axis=1) * 2049 / 1349))
-        assert 8 < ratios[20:].mean() < 17
-        assert 24 < ratios[:20].mean() < 42
-        assert not (heard[0] == heard[1]).all()
+    @pytest.mark.parametrize("profile", PROFILES)
+    def test_a_longer_stream_begins_as_the_shorter_one(self, traffic, profile):
+        longer, shorter = (traffic.stream(profile, 0, clips) for clips in (100, 50))
+        np.testing.assert_array_equal(longer.clips[:50], shorter.clips)
+
+    def test_other_recordings_make_other_users(self, traffic):
+        speech = traffic.speech
+        other = Speech(speech.clips[::-1].copy(), speech.labels, 10, RATE_HZ)
+        assert other.sha256 != speech.sha256

@@ -49,6 +49,13 @@ class TestPrada:
         prada = PradaSpec(least=100).build(WORLD.reference)
         assert next(scores(prada, WORLD.chain(100))) == 0
 
+    def test_prada_counts_no_clip_that_comes_again(self):
+        prada = PradaSpec(least=40).build(WORLD.reference)
+        one = WORLD.one_speaker(10)
+        places = np.resize(np.arange(10), 300)
+        bot = Seen(one.embeddings[places], one.probabilities[places], one.clips[places])
+        assert max(scores(prada, bot)) == 0
+
 
 class TestSeat:
     def test_copies_are_strikes_but_the_very_same_clip_is_none(self):

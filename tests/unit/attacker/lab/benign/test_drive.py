@@ -10,8 +10,8 @@ import pytest
 from attacker.errors import BudgetExhausted, OracleError, VictimUnreachable
 from attacker.lab.benign.drive import Buyer, Driven, Traffic, drive, undefended
 from attacker.lab.benign.loss import latencies, quality, windows_by_detector
-from attacker.lab.benign.single_speaker import SingleSpeakerSpec
 from shared.contract import DetectorReading
+from shared.honest.single_speaker import SingleSpeakerSpec
 from tests.support import lab_world
 from tests.support.fake_oracle import FakeOracle
 

@@ -5,8 +5,7 @@ from typing import Literal, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from attacker.lab.benign.base import HonestUser, UserSpec, Utterance, add_noise
-from attacker.lab.bundle import Bundle
+from shared.honest.base import HonestUser, Recordings, UserSpec, Utterance, add_noise
 
 
 class DriftNoiseSpec(UserSpec):
@@ -33,19 +32,29 @@ class DriftNoiseSpec(UserSpec):
             )
         return self
 
-    def build(self, bundle: Bundle, seed: int) -> HonestUser:
+    @classmethod
+    def somebody(cls, rng: np.random.Generator) -> Self:
+        """Return a household that is small or large, and whose room changes soon or late."""
+        return cls(
+            speakers=int(rng.integers(1, 6, endpoint=True)),
+            period=int(rng.integers(100, 1500, endpoint=True)),
+            loud_db=float(rng.uniform(10, 20)),
+            dull_db=float(rng.uniform(0, 18)),
+        )
+
+    def build(self, speech: Recordings, seed: int) -> HonestUser:
         """Return the household; the seed chooses its speakers."""
-        return DriftNoise(self, bundle, seed)
+        return DriftNoise(self, speech, seed)
 
 
 class DriftNoise(HonestUser):
     """Utterances of a few speakers through a sound that drifts."""
 
-    def __init__(self, spec: DriftNoiseSpec, bundle: Bundle, seed: int) -> None:
-        super().__init__(spec.kind, bundle, seed)
+    def __init__(self, spec: DriftNoiseSpec, speech: Recordings, seed: int) -> None:
+        super().__init__(spec.kind, speech, seed)
         self.spec = spec
         self.household = self.stream("household").permutation(self.speakers)[: spec.speakers]
-        self._height = np.linspace(0, 1, bundle.clips.shape[1] // 2 + 1)
+        self._height = np.linspace(0, 1, speech.clips.shape[1] // 2 + 1)
 
     def drift(self, query: int) -> float:
         """Return how far the sound has drifted, from 0 to 1 and back."""

@@ -1,16 +1,19 @@
 """What every honest user is: a pure function from the number of a clip to the clip and who speaks.
 
-A bundle has a few hundred clips, and a user sends thousands. Nobody says the same thing twice, so
-an utterance is spliced of two recordings of one speaker, at another place each time, and every
-recording is a little earlier or later, louder or quieter, with a little noise.
+A victim has a few hundred clips to spare, and a user sends thousands. Nobody says the same thing
+twice, so an utterance is spliced of two recordings of one speaker, at another place each time, and
+every recording is a little earlier or later, louder or quieter, with a little noise.
+
+Both sides know the same users: the operator fits detectors to them, made of validation clips, and
+the laboratory sends them to a service, made of test clips.
 """
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Protocol, Self
 
 import numpy as np
 
-from attacker.lab.bundle import Bundle
 from shared.audio import from_int16, to_int16
 from shared.config import Frozen
 from shared.seeding import numpy_stream
@@ -23,13 +26,45 @@ _SPLICE_WITHIN = (0.25, 0.75)
 """Share of the clip at which one recording gives way to the other."""
 
 
+class Recordings(Protocol):
+    """Speech of a victim's speakers: N clips that honest users are made of."""
+
+    @property
+    def clips(self) -> np.ndarray:
+        """(N, T) int16."""
+
+    @property
+    def labels(self) -> np.ndarray:
+        """(N,) int64: who speaks."""
+
+    @property
+    def n_classes(self) -> int:
+        """K."""
+
+    @property
+    def sample_rate_hz(self) -> int:
+        """Of the clips."""
+
+    @property
+    def sha256(self) -> str:
+        """Tells these recordings from others."""
+
+
 class UserSpec(Frozen, ABC):
     """Base of the specs: ``kind`` and the fields of a habit. All defaults are our own choice."""
 
     kind: str
 
+    @classmethod
+    def somebody(cls, rng: np.random.Generator) -> Self:
+        """Return the habits of one of many such users; the defaults are among them.
+
+        Thresholds are fitted to many of these. The ranges are our own choice.
+        """
+        return cls.model_validate({"kind": cls.model_fields["kind"].default})
+
     @abstractmethod
-    def build(self, bundle: Bundle, seed: int) -> "HonestUser":
+    def build(self, speech: Recordings, seed: int) -> "HonestUser":
         """Return one user of this kind; another seed is another person."""
 
 
@@ -43,13 +78,13 @@ class Utterance:
 
 
 class HonestUser(ABC):
-    """A user whose clip q depends on (bundle, seed, q) alone."""
+    """A user whose clip q depends on (recordings, seed, q) alone."""
 
-    def __init__(self, kind: str, bundle: Bundle, seed: int) -> None:
-        self.kind, self.bundle, self.seed = kind, bundle, seed
-        self.clips_of = [np.flatnonzero(bundle.labels == k) for k in range(bundle.n_classes)]
+    def __init__(self, kind: str, speech: Recordings, seed: int) -> None:
+        self.kind, self.speech, self.seed = kind, speech, seed
+        self.clips_of = [np.flatnonzero(speech.labels == k) for k in range(speech.n_classes)]
         self.speakers = np.array([k for k, clips in enumerate(self.clips_of) if len(clips)])
-        """Labels that have test clips."""
+        """Labels that have recordings."""
 
     def clips(self, queries: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the clips (B, T) int16 of ``queries`` (B,), and who speaks (B,) int64."""
@@ -63,11 +98,11 @@ class HonestUser(ABC):
 
     def stream(self, *names: str | int) -> np.random.Generator:
         """Return a random stream of this user."""
-        return numpy_stream(self.seed, "honest", self.kind, self.bundle.sha256, *names)
+        return numpy_stream(self.seed, "honest", self.kind, self.speech.sha256, *names)
 
     def recording(self, clip: int) -> np.ndarray:
-        """Return test clip ``clip`` (T,) as it is, float32."""
-        return from_int16(self.bundle.clips[clip])
+        """Return clip ``clip`` (T,) as it was recorded, float32."""
+        return from_int16(self.speech.clips[clip])
 
     def utterance(self, speaker: int, rng: np.random.Generator) -> np.ndarray:
         """Return something that ``speaker`` has not said before, (T,) float32."""
@@ -76,10 +111,10 @@ class HonestUser(ABC):
         wave = _splice(
             self.recording(int(first)),
             self.recording(int(second)),
-            int(rng.uniform(*_SPLICE_WITHIN) * self.bundle.clips.shape[1]),
-            max(1, round(_FADE_S * self.bundle.sample_rate_hz)),
+            int(rng.uniform(*_SPLICE_WITHIN) * self.speech.clips.shape[1]),
+            max(1, round(_FADE_S * self.speech.sample_rate_hz)),
         )
-        return vary(wave, self.bundle.sample_rate_hz, rng)
+        return vary(wave, self.speech.sample_rate_hz, rng)
 
 
 def vary(wave: np.ndarray, sample_rate_hz: int, rng: np.random.Generator) -> np.ndarray:

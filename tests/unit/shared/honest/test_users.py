@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from attacker.lab.benign import USERS, AnyUserSpec, HonestUser, UserSpec
-from attacker.lab.benign.base import vary
-from attacker.lab.benign.call_centre import CallCentreSpec
-from attacker.lab.benign.drift_noise import DriftNoise, DriftNoiseSpec
-from attacker.lab.benign.monitoring_bot import MonitoringBotSpec
-from attacker.lab.benign.single_speaker import SingleSpeakerSpec
+from shared.honest import USERS, AnyUserSpec, HonestUser, UserSpec
+from shared.honest.base import vary
+from shared.honest.call_centre import CallCentreSpec
+from shared.honest.drift_noise import DriftNoise, DriftNoiseSpec
+from shared.honest.monitoring_bot import MonitoringBotSpec
+from shared.honest.single_speaker import SingleSpeakerSpec
 from tests.support import lab_world
 
 TABLE: dict[str, UserSpec] = {
@@ -122,3 +122,25 @@ def test_a_variation_is_small_and_never_the_same() -> None:
     assert 0.68 < levels.min() < 0.85
     assert 1.15 < levels.max() < 1.45
     assert (np.corrcoef(varied)[np.triu_indices(20, 1)] < 0.9999).all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_somebody_is_one_of_many_and_the_same_again(kind: str) -> None:
+    def somebody(seed: int) -> UserSpec:
+        return USERS[kind].somebody(np.random.default_rng(seed))
+
+    assert all(isinstance(somebody(seed), USERS[kind]) for seed in range(50))
+    assert somebody(3) == somebody(3)
+    if len(USERS[kind].model_fields) > 1:
+        assert len({somebody(seed).model_dump_json() for seed in range(50)}) > 20
+
+
+def test_a_centre_may_know_few_callers() -> None:
+    _, truth = CallCentreSpec(callers=2).build(BUNDLE, 0).clips(np.arange(160))
+    assert len(set(truth.tolist())) == 2
+
+
+def test_a_bot_may_play_its_recordings() -> None:
+    clips, truth = MonitoringBotSpec(probes=2, replayed=0.5).build(BUNDLE, 0).clips(np.arange(60))
+    assert 20 < len(np.unique(clips, axis=0)) < 45
+    assert np.array_equal(truth, np.resize(truth[:2], 60))

@@ -2,8 +2,7 @@
 
 from typing import Literal
 
-from attacker.lab.benign.base import HonestUser, UserSpec, Utterance
-from attacker.lab.bundle import Bundle
+from shared.honest.base import HonestUser, Recordings, UserSpec, Utterance
 
 
 class SingleSpeakerSpec(UserSpec):
@@ -11,16 +10,16 @@ class SingleSpeakerSpec(UserSpec):
 
     kind: Literal["single_speaker"] = "single_speaker"
 
-    def build(self, bundle: Bundle, seed: int) -> HonestUser:
+    def build(self, speech: Recordings, seed: int) -> HonestUser:
         """Return the user; the seed chooses the speaker."""
-        return SingleSpeaker(self.kind, bundle, seed)
+        return SingleSpeaker(self.kind, speech, seed)
 
 
 class SingleSpeaker(HonestUser):
     """Utterances of one speaker."""
 
-    def __init__(self, kind: str, bundle: Bundle, seed: int) -> None:
-        super().__init__(kind, bundle, seed)
+    def __init__(self, kind: str, speech: Recordings, seed: int) -> None:
+        super().__init__(kind, speech, seed)
         self.speaker = int(self.stream("speaker").choice(self.speakers))
 
     def say(self, query: int) -> Utterance:

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from attacker.lab.benign import USERS
+from shared.honest import USERS
 
-PAGE = (Path(__file__).parents[5] / "docs" / "honest.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[4] / "docs" / "honest.md").read_text(encoding="utf-8")
 
 
 def test_every_user_has_a_row_in_order() -> None:
