@@ -40,7 +40,7 @@ class Acceleration:
         cuda = device.type == "cuda"
         bfloat16, compiled = recipe.precision == "bfloat16", recipe.compile == "always"
         if recipe.precision == "auto":
-            bfloat16 = cuda and torch.cuda.is_bf16_supported(including_emulation=False)
+            bfloat16 = _multiplies_bfloat16(device)
         if recipe.compile == "auto":
             compiled = cuda and steps >= COMPILE_FROM_STEPS and _can_compile()
         return cls(device, bfloat16, compiled)
@@ -101,6 +101,14 @@ class Acceleration:
         stream.wait_stream(torch.cuda.default_stream(self.device))  # weights may be on their way
         with torch.cuda.stream(stream):
             yield
+
+
+def _multiplies_bfloat16(device: torch.device) -> bool:
+    """Whether the device has instructions for it; emulated, it is slower than float32."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    able = torch.cpu.get_capabilities()
+    return bool(able.get("avx512_bf16") or able.get("amx_bf16"))
 
 
 def _can_compile() -> bool:

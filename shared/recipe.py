@@ -35,7 +35,7 @@ class Recipe(Frozen):
     weight_average: float = later(0.0, ge=0, lt=1)
     """Decay of a moving average of the weights, which is then judged and kept; 0 is none."""
     precision: Literal["auto", "float32", "bfloat16"] = later("auto")
-    """``auto``: bfloat16 where a CUDA device computes it, float32 elsewhere."""
+    """``auto``: bfloat16 where the device, CUDA or CPU, has instructions for it, else float32."""
     compile: Literal["auto", "always", "never"] = later("auto")
     """Whether steps are compiled, which takes about half a minute; ``auto``: long trainings on
     CUDA."""

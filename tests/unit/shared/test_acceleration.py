@@ -23,9 +23,18 @@ def able(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("able")
-def test_a_cpu_computes_plainly_unless_told_otherwise() -> None:
+@pytest.mark.parametrize(
+    ("instructions", "expected"),
+    [({}, False), ({"avx512_bf16": False}, False), ({"avx512_bf16": True}, True)],
+)
+def test_a_cpu_takes_bfloat16_where_it_multiplies_it_and_never_compiles_by_itself(
+    monkeypatch: pytest.MonkeyPatch, instructions: dict[str, bool], expected: bool
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: instructions)
     plain = Acceleration.choose(Recipe(), CPU, steps=10**6)
-    assert (plain.bfloat16, plain.compiled) == (False, False)
+    assert (plain.bfloat16, plain.compiled) == (expected, False)
+    told = Acceleration.choose(Recipe(precision="float32"), CPU, steps=10**6)
+    assert not told.bfloat16
     told = Acceleration.choose(Recipe(precision="bfloat16", compile="always"), CPU, steps=1)
     assert (told.bfloat16, told.compiled) == (True, True)
 
