@@ -117,14 +117,19 @@ class HonestUser(ABC):
         return vary(wave, self.speech.sample_rate_hz, rng)
 
 
-def vary(wave: np.ndarray, sample_rate_hz: int, rng: np.random.Generator) -> np.ndarray:
+def vary(
+    wave: np.ndarray,
+    sample_rate_hz: int,
+    rng: np.random.Generator,
+    snr_db: tuple[float, float] = SNR_DB,
+) -> np.ndarray:
     """Return ``wave`` (T,) a little shifted, louder or quieter, and noisier."""
     reach = min(round(MAX_SHIFT_S * sample_rate_hz), len(wave) - 1)
     shift = int(rng.integers(-reach, reach, endpoint=True))
     padded = np.pad(wave, reach, mode="reflect")
     moved = padded[reach + shift : reach + shift + len(wave)]
     gain = 10 ** (rng.uniform(-GAIN_DB, GAIN_DB) / 20)
-    return add_noise(moved * gain, float(rng.uniform(*SNR_DB)), rng)
+    return add_noise(moved * gain, float(rng.uniform(*snr_db)), rng)
 
 
 def add_noise(wave: np.ndarray, snr_db: float, rng: np.random.Generator) -> np.ndarray:

@@ -7,6 +7,10 @@ from pydantic import Field
 
 from shared.honest.base import HonestUser, Recordings, UserSpec, Utterance, vary
 
+_PLAYED_DB = (20.0, 35.0)
+"""How far noise lies below a recording that is played and heard again: our own choice, 10 dB more
+noise than a person who speaks to the microphone has."""
+
 
 class MonitoringBotSpec(UserSpec):
     """Sends ``probes`` recordings in turn, the same bytes each time unless it plays them."""
@@ -43,5 +47,5 @@ class MonitoringBot(HonestUser):
         clip = int(self.probes[query % len(self.probes)])
         wave, rng = self.recording(clip), self.stream("clip", query)
         if rng.random() < self.replayed:
-            wave = vary(wave, self.speech.sample_rate_hz, rng)
+            wave = vary(wave, self.speech.sample_rate_hz, rng, snr_db=_PLAYED_DB)
         return Utterance(wave, int(self.speech.labels[clip]))

@@ -23,6 +23,10 @@ CacheOption = Annotated[
 RootOption = Annotated[
     Path | None, typer.Option(help="Folder of the corpus, in place of the recipe's.")
 ]
+UsersOption = Annotated[
+    str | None,
+    typer.Option(help="Kinds of honest users, with commas between; all unless given."),
+]
 _CACHE = Path("runs/cache")
 
 
@@ -52,6 +56,7 @@ def fit(
     windows: Annotated[
         int, typer.Option(min=80, help="Honest windows that each threshold is fitted to.")
     ] = 4000,
+    users: UsersOption = None,
     corpus_root: RootOption = None,
     cache: CacheOption = _CACHE,
 ) -> None:
@@ -59,7 +64,7 @@ def fit(
     from victim_service.detectors.fitted import FOLDER, save_fitted
     from victim_service.detectors.fitting import fit_detectors
 
-    specs = _specs(detectors)
+    specs, profiles = _specs(detectors), _profiles(users)
     plan, data = _victim(recipe, corpus_root, cache)
     with console.status("honest traffic") as status:
         fitted = fit_detectors(
@@ -68,6 +73,7 @@ def fit(
             data,
             specs,
             windows=windows,
+            profiles=profiles,
             progress=lambda done, total: status.update(f"honest user {done + 1} of {total}"),
         )
     folder = out or checkpoint / FOLDER
@@ -93,6 +99,7 @@ def try_detectors(
         typer.Option(help="Folder that `fit` wrote; CHECKPOINT/detectors unless given."),
     ] = None,
     windows: Annotated[int, typer.Option(min=80, help="Honest windows.")] = 4000,
+    users: UsersOption = None,
     corpus_root: RootOption = None,
     cache: CacheOption = _CACHE,
 ) -> None:
@@ -101,6 +108,7 @@ def try_detectors(
     from victim_service.detectors.fitted import FOLDER, load_fitted
     from victim_service.detectors.trying import Trial
 
+    profiles = _profiles(users)
     plan, data = _victim(recipe, corpus_root, cache)
     identity = load_card(checkpoint)[TENSORS_HASH]
     found = load_fitted(fitted or checkpoint / FOLDER, identity)
@@ -108,7 +116,9 @@ def try_detectors(
     with console.status("test split") as status:
         trial = Trial(checkpoint, plan, data, found)
         for reading in trial.honest(
-            windows, lambda done, total: status.update(f"honest user {done + 1} of {total}")
+            windows,
+            profiles,
+            lambda done, total: status.update(f"honest user {done + 1} of {total}"),
         ):
             table.add_row(*reading.cells())
         for path in clips or []:
@@ -138,6 +148,18 @@ def _specs(path: Path | None) -> list[Any]:
     if len(set(kinds)) < len(kinds):
         raise ConfigError(f"{path}: a kind is named twice. Each has one threshold: name it once.")
     return specs
+
+
+def _profiles(users: str | None) -> tuple[str, ...]:
+    from victim_service.detectors.honest import PROFILES
+
+    if users is None:
+        return PROFILES
+    named = tuple(dict.fromkeys(word.strip() for word in users.split(",")))
+    for word in named:
+        if word not in PROFILES:
+            raise ConfigError(f"--users: unknown kind {word!r}. Write of {', '.join(PROFILES)}.")
+    return named
 
 
 def _victim(recipe: Path, root: Path | None, cache: Path) -> tuple[Any, Any]:

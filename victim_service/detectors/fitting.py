@@ -70,25 +70,22 @@ def network_of(folder: Path, recipe: VictimRecipe, data: Data) -> tuple[Network,
         CheckpointError: the folder is no whole checkpoint.
         StartError: the checkpoint is not what ``recipe`` makes of this corpus.
     """
-    import torch
+    from victim_service.model import Predictor  # torch takes seconds to import
 
-    tensors, card = checkpoint.load(folder)
-    if card.get("identity") != identity_of(recipe, data):
+    if checkpoint.load_card(folder).get("identity") != identity_of(recipe, data):
         raise StartError(
             f"{folder}: this checkpoint was not trained by recipe {recipe.name!r} on this "
             "audio, so its validation clips are not known. Name the recipe and corpus that it was "
             "trained by."
         )
-    network = recipe.network.build(len(data.names))
-    network.load_state_dict(tensors)
-    network.eval().requires_grad_(False)
+    predictor = Predictor(folder, workers=1)
+    classes = len(predictor.card.labels)
 
     def run(clips: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float32], ...]:
-        with torch.inference_mode():
-            embeddings = network.embed(torch.from_numpy(clips))
-            return embeddings.numpy(), network.head(embeddings).softmax(dim=1).numpy()
+        rows = predictor.predict(clips)
+        return rows[:, classes:], rows[:, :classes]
 
-    return run, str(card[checkpoint.TENSORS_HASH])
+    return run, predictor.card.checkpoint_id
 
 
 def reference_of(
@@ -125,21 +122,22 @@ def honest_scores(
     traffic: HonestTraffic,
     detectors: Mapping[str, Detector],
     windows: int,
+    profiles: Sequence[str] = PROFILES,
     progress: Progress | None = None,
 ) -> dict[str, dict[str, list[float]]]:
     """Return the scores of at least ``windows`` windows by kind and profile of user.
 
-    ``windows`` are shared out over the profiles; every user fills ``USER_WINDOWS`` windows.
+    ``windows`` are shared out over ``profiles``; every user fills ``USER_WINDOWS`` windows.
     """
-    users = -(-windows // (USER_WINDOWS * len(PROFILES)))
+    users = -(-windows // (USER_WINDOWS * len(profiles)))
     found: dict[str, dict[str, list[float]]] = {
-        kind: {profile: [] for profile in PROFILES} for kind in detectors
+        kind: {profile: [] for profile in profiles} for kind in detectors
     }
     longest = USER_WINDOWS * max(detector.window for detector in detectors.values())
     for number in range(users):
-        for done, profile in enumerate(PROFILES, start=number * len(PROFILES)):
+        for done, profile in enumerate(profiles, start=number * len(profiles)):
             if progress is not None:
-                progress(done, users * len(PROFILES))
+                progress(done, users * len(profiles))
             stream = traffic.stream(profile, number, longest)
             for kind, detector in detectors.items():
                 part = stream.part(0, USER_WINDOWS * detector.window)
@@ -154,9 +152,12 @@ def fit_detectors(
     specs: Sequence[DetectorSpec],
     *,
     windows: int = 4000,
+    profiles: Sequence[str] = PROFILES,
     progress: Progress | None = None,
 ) -> Fitted:
     """Return ``specs`` fitted to the victim in ``folder``, which ``recipe`` made of ``data``.
+
+    ``profiles`` are the kinds of users that honest traffic is made of.
 
     Raises:
         CheckpointError, StartError: see :func:`network_of` and :func:`halve`.
@@ -167,7 +168,7 @@ def fit_detectors(
     reference = reference_of(data, recipe, halves.reference, network)
     traffic = traffic_of(data, recipe, halves.thresholds, network, seed)
     detectors = {spec.kind: spec.build(reference) for spec in specs}
-    found = honest_scores(traffic, detectors, windows, progress)
+    found = honest_scores(traffic, detectors, windows, profiles, progress)
     fits = {spec.kind: fit_of(spec, found[spec.kind]) for spec in specs}
     document = Thresholds(
         checkpoint=checkpoint_id,

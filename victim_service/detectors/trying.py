@@ -1,6 +1,6 @@
 """Measures fitted detectors on traffic that they were not fitted to."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from victim_service.detectors import DETECTORS
 from victim_service.detectors.base import Seen
 from victim_service.detectors.fitted import Fitted
 from victim_service.detectors.fitting import Progress, honest_scores, network_of, traffic_of
+from victim_service.detectors.honest import PROFILES
 from victim_service.detectors.running import scores
 from victim_service.train import Data, VictimRecipe
 
@@ -51,12 +52,15 @@ class Trial:
         self.detectors = {kind: spec.build(fitted.reference) for kind, spec in specs.items()}
         self.thresholds = fitted.thresholds
 
-    def honest(self, windows: int, progress: Progress | None = None) -> Iterator[Reading]:
+    def honest(
+        self, windows: int, profiles: Sequence[str] = PROFILES, progress: Progress | None = None
+    ) -> Iterator[Reading]:
         """Yield a reading for each detector and profile, on users made of the test split."""
         seed = derive(self.recipe.seed, "detectors-try")
         test = np.asarray(self.data.split.test)
         traffic = traffic_of(self.data, self.recipe, test, self.network, seed)
-        for kind, found in honest_scores(traffic, self.detectors, windows, progress).items():
+        by_kind = honest_scores(traffic, self.detectors, windows, profiles, progress)
+        for kind, found in by_kind.items():
             for profile, values in found.items():
                 alarms = int((np.array(values) > self.thresholds[kind]).sum())
                 yield Reading(kind, profile, len(values), alarms, None)

@@ -115,6 +115,25 @@ def test_settings_of_a_file_are_fitted(victim, run, tmp_path):
             fitted.threshold(other)
 
 
+def test_an_operator_says_whom_to_expect(victim, run, tmp_path):
+    given = (victim / "out", victim / "tiny.yaml", "--windows", 80)
+    only = ("--users", "drift_noise, single_speaker")
+    assert run("fit", *given, "--out", tmp_path, *only)[0] == 0
+    fitted = load_fitted(tmp_path, load_card(victim / "out")[TENSORS_HASH])
+    for fit in fitted.document.fits.values():
+        assert {name: item.windows for name, item in fit.profiles.items()} == {
+            "drift_noise": 40,
+            "single_speaker": 40,
+        }
+    status, out, err = run("try", *given, "--fitted", tmp_path, *only)
+    assert (status, err) == (0, "")
+    assert "drift_noise" in out
+    assert "call_centre" not in out
+    status, _, err = run("fit", *given, "--users", "burglar")
+    assert (status, err.count("\n")) == (1, 1)
+    assert "unknown kind 'burglar'. Write of single_speaker, call_centre" in err
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
