@@ -26,9 +26,14 @@ def cells(
     jitter: float = 0.01,
     seeds: int = 3,
     price: float = 0.001,
+    alike: bool = False,
 ) -> Rows:
-    """Cells of one plan and attacker: by budget the mean accuracy, seeds ``jitter`` around it."""
-    shifts = [jitter * (seed - (seeds - 1) / 2) for seed in range(seeds)]
+    """Cells of one plan and attacker: by budget the mean accuracy, seeds ``jitter`` around it.
+
+    A seed that is lucky under the plan ``none`` is unlucky under all others unless ``alike``.
+    """
+    sign = 1 if alike or plan == "none" else -1
+    shifts = [sign * jitter * (seed - (seeds - 1) / 2) for seed in range(seeds)]
     return [
         {
             "study": "tiny", "cell": f"{plan}-{mode}-b{budget}-{attacker}-s{seed}",

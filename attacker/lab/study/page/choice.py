@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from attacker.lab.spread import spread
 from attacker.lab.study.page.cost import HonestCost
 from attacker.lab.study.page.theft import Level, Offer
 
@@ -16,9 +17,10 @@ RULES = (
     "A plan is considered if its honest cost was measured and keeps every limit and, where it "
     "changes answers, an adaptive attacker was measured: a defence that was only shown to a thief "
     "who does not answer it is not known to work.",
-    "What counts at a budget is the accuracy of the best attacker. A plan is beaten at a budget if "
-    "another one's whole 95 % interval lies below its own there; one seed has no interval, so it "
-    "neither beats nor is beaten.",
+    "What counts at a budget is the accuracy of the best attacker. Plans are compared seed by "
+    "seed, for a seed asks the same queries and begins the same surrogate under all of them: a "
+    "plan is beaten at a budget if the whole 95 % interval of the difference says that less is "
+    "stolen from another one. One seed has no interval, so it neither beats nor is beaten.",
     "The plan that is left when all that are beaten at some budget have gone is recommended. If "
     "several are left, or none, or one that beat nothing while others were not measured in full, "
     "it is not decided. A plan that was not measured at a budget is not beaten there.",
@@ -95,10 +97,10 @@ def unmeasured(offer: Offer, cost: HonestCost | None) -> str:
 
 
 def apart(less: Level, more: Level) -> bool:
-    """Return whether the whole interval of ``less`` lies below that of ``more``."""
-    if less.accuracy.high is None or more.accuracy.low is None:
-        return False
-    return less.accuracy.high < more.accuracy.low
+    """Return whether ``less`` is less over the seeds of both, by the interval of the difference."""
+    seeds = sorted(less.by_seed.keys() & more.by_seed.keys())
+    difference = spread([more.by_seed[seed] - less.by_seed[seed] for seed in seeds])
+    return difference is not None and difference.low is not None and difference.low > 0
 
 
 def _defeat(offer: Offer, rivals: Sequence[Offer]) -> tuple[int, Offer] | None:

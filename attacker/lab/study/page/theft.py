@@ -1,7 +1,7 @@
 """What was stolen under each plan, and what it cost the thief."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -22,6 +22,8 @@ class Level:
     attacker: str
     adaptive: bool
     accuracy: Spread
+    by_seed: Mapping[int, float]
+    """Accuracy by seed."""
     fidelity: Spread | None
     bought: float
     """Mean number of clips that were answered: a campaign may end before its budget does."""
@@ -104,7 +106,8 @@ def _offer(place: tuple[str, str], rows: Sequence[CellRow], manifest: Manifest) 
 
 
 def _level(rows: Sequence[CellRow]) -> Level | None:
-    accuracy = spread([row.accuracy for row in rows if row.accuracy is not None])
+    by_seed = {row.seed: row.accuracy for row in rows if row.accuracy is not None}
+    accuracy = spread(list(by_seed.values()))
     fidelity = spread([row.fidelity for row in rows if row.fidelity is not None])
     if accuracy is None:
         return None
@@ -113,6 +116,7 @@ def _level(rows: Sequence[CellRow]) -> Level | None:
         attacker=rows[0].attacker,
         adaptive=rows[0].adaptive,
         accuracy=clipped(accuracy),
+        by_seed=by_seed,
         fidelity=None if fidelity is None else clipped(fidelity),
         bought=sum(row.bought for row in rows) / len(rows),
         money=sum(row.spent_money for row in rows) / len(rows),

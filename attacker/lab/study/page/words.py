@@ -77,7 +77,7 @@ def _undecided(choice: Choice) -> list[str]:
         return [f"Only {lone} could be considered, so there is nothing to compare it with."]
     lines = [
         f"Nothing tells {names([offer.label for offer in choice.left])} apart: at every budget "
-        "that they share, the 95 % intervals of what the best attacker gets overlap."
+        "that they share, seed by seed, the 95 % intervals of the differences hold 0."
     ]
     if choice.leader is not None:
         lines.append(f"On averages alone, which decide nothing: {_stolen(choice.leader)}")
@@ -94,8 +94,8 @@ def _beaten(choice: Choice) -> list[str]:
     for loser, budget, winner in choice.beaten:
         groups.setdefault((budget, winner.label), []).append(loser.label)
     return [
-        f"At {count(budget, 'clip')} {winner} loses less than {names(losers)}: its whole interval "
-        "lies below."
+        f"At {count(budget, 'clip')} {winner} loses less than {names(losers)}, by the whole "
+        "interval of the difference."
         for (budget, winner), losers in groups.items()
     ]
 

@@ -53,8 +53,20 @@ def test_an_adaptive_attacker_undoes_a_plan_that_looked_better(tmp_path: Path) -
     assert "Nothing tells none and guard apart" in text(choice)
 
 
+def test_seeds_that_differ_alike_under_both_plans_decide(tmp_path: Path) -> None:
+    rows = made.cells("none", HIGH, jitter=0.4)
+    rows += made.both("guard", LOW, {b: HIGH[b] - 0.02 for b in HIGH}, jitter=0.4, alike=True)
+    for row in rows:  # the differences are 1.9, 2 and 2.1 points; each plan's interval is 99 wide
+        row["accuracy"] += 0.001 * row["seed"] * (row["plan"] == "none")
+    choice = decide(tmp_path, rows)
+    assert choice.chosen is not None
+    assert choice.chosen.plan == "guard"
+    apart = [{**row, "seed": row["seed"] + 10 * (row["plan"] == "none")} for row in rows]
+    assert decide(tmp_path / "apart", apart).chosen is None  # no seed is that of both
+
+
 @pytest.mark.parametrize("seeds", [1, 2])
-def test_overlapping_intervals_decide_nothing(tmp_path: Path, seeds: int) -> None:
+def test_differences_that_may_be_nothing_decide_nothing(tmp_path: Path, seeds: int) -> None:
     rows = made.cells("none", HIGH, seeds=seeds, jitter=0.1)
     choice = decide(tmp_path, rows + made.both("guard", LOW, LOW, seeds=seeds, jitter=0.1))
     assert choice.chosen is None
