@@ -27,6 +27,11 @@ Bundle = Annotated[
 ]
 Out = Annotated[Path | None, typer.Option(help="JSON lines file; rows are appended to it.")]
 
+_NO_STUDY = (
+    "What was stolen by the alarms stays unknown: the trial names cells of a study. Name its "
+    "folder with --study."
+)
+
 
 def detections(
     trial: TrialFile,
@@ -57,7 +62,7 @@ def detections(
     home = None if study is None else open_study(study)
     console = Console()
     if home is None and any(one.cells is not None for one in spec.attackers):
-        console.print("What was stolen by the alarms is told with --study FOLDER.", markup=False)
+        console.print(_NO_STUDY, markup=False, soft_wrap=True)
     rows: list[DetectionRow] = []
     with AdminClient(url, read_key("", admin_key_file)) as admin, console.status("") as status:
         for row in DetectionTrial(spec, url, admin, tests, cache, home, status.update).rows():
@@ -74,20 +79,23 @@ def detections(
 
 
 def table(rows: "Sequence[DetectionRow]") -> Table:
-    """Return ``rows`` as people read them."""
+    """Return ``rows`` as people read them, seeds together."""
+    from attacker.lab.study.page.detectors import watched
+
     shown = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
     for heading in ("attacker", "detector"):
         shown.add_column(heading, overflow="fold")
-    for heading in ("windows", "alarms, %", "first at", "stolen by then"):
+    for heading in ("windows", "alarms, %", "alarmed", "first at", "stolen by then"):
         shown.add_column(heading, justify="right")
-    for row in rows:
-        stolen = row.stolen
+    for one in watched(rows):
+        windows, delay = one.windows, one.delay
         shown.add_row(
-            f"{row.attacker} {row.seed}",
-            row.detector,
-            f"{row.windows:,}",
-            f"{100 * row.share:.1f}",
-            "never" if row.first_alarm_query is None else f"{row.first_alarm_query:,}",
-            "-" if stolen is None else stolen.words,
+            one.attacker,
+            one.detector,
+            "0" if windows is None else f"{windows.trials:,}",
+            "-" if windows is None else f"{100 * windows.share:.2f}",
+            f"{one.alarmed}/{one.campaigns}",
+            "never" if delay is None or delay.median is None else f"{delay.median:,.0f}",
+            "-" if one.stolen is None else one.stolen.words,
         )
     return shown

@@ -13,16 +13,19 @@ import yaml
 
 from attacker.errors import ExperimentError
 from attacker.lab.admin import AdminClient
+from attacker.lab.benign import USERS
 from attacker.lab.bundle import read_bundle
 from attacker.lab.detection.marks import marks_of
 from attacker.lab.detection.rows import DetectionRow
 from attacker.lab.detection.schema import DetectionTrialSpec
 from attacker.lab.detection.trial import DetectionTrial
+from attacker.lab.proportion import proportion
+from attacker.lab.study.file import load_study
 from attacker.lab.study.folder import open_study
 from attacker.lab.study.page.build import write_page
 from attacker.lab.study.rows import DETECTIONS, read_rows
 from shared.audio import to_wav
-from shared.config import ConfigError, validate
+from shared.config import ConfigError, load_yaml, validate
 from shared.contract import DetectorReading
 from tests.support import study_tables as made
 from tests.support.command_line import caller
@@ -30,6 +33,7 @@ from tests.support.keys import add_key
 from tests.support.victims import RunningVictim, make_clips, make_victim, running_victim
 
 WINDOW = 10
+SHIPPED = Path(__file__).parents[2] / "attacker/experiments/detections/watched.yaml"
 
 
 class Watcher(AdminClient):
@@ -192,7 +196,7 @@ def test_rows_are_written_into_a_study_and_its_page_shows_them(
     assert "between 34.0 % and 58.0 % (25 to 60 clips)" in page
 
     code, output = call(*words, key="")
-    assert "told with --study FOLDER" in output
+    assert "Name its folder with --study" in output
     assert "34.0 %" not in output.replace("\xa0", " ")
 
 
@@ -261,6 +265,25 @@ def test_what_cannot_be_a_trial_is_refused(
 ) -> None:
     with pytest.raises(ConfigError, match=words):
         validate(facts(tmp_path, **change), DetectionTrialSpec, origin="trial")
+
+
+def test_the_shipped_trial_can_show_one_false_alarm_in_a_thousand() -> None:
+    spec = load_yaml(SHIPPED, DetectionTrialSpec)
+    users = [user.kind for user in spec.users]
+    assert sorted(users) == sorted(USERS)
+    windows = len(users) * len(spec.user_seeds) * (spec.user_queries or spec.queries) // 50
+    quiet = proportion(0, windows)
+    assert quiet is not None
+    assert quiet.high <= spec.false_alarm_target == 0.001
+
+
+def test_the_shipped_trial_names_cells_of_the_shipped_study(tmp_path: Path) -> None:
+    study = load_study(SHIPPED.parents[1] / "studies/query-budget.yaml", "desk")
+    told = made.manifest({}) | {"study": study.model_dump(mode="json")}
+    made.write_all(tmp_path, made.both("none", made.HIGH, made.HIGH, mode="soft"), facts=told)
+    folder = open_study(tmp_path)
+    suspects = [one for one in load_yaml(SHIPPED, DetectionTrialSpec).attackers if one.cells]
+    assert [marks_of(one, folder) for one in suspects] == [pytest.approx(made.HIGH)] * 2
 
 
 def test_a_run_that_was_not_measured_is_no_record(tmp_path: Path, proxy: Path) -> None:

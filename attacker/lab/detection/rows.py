@@ -11,28 +11,29 @@ HONEST = "honest:"
 """Opens the name of a user, where it stands for an attacker."""
 
 
-class DetectionRow(StolenFields):
-    """One detector's record of one attacker or honest user."""
+class Detection(StolenFields):
+    """What a detector did about one attacker or honest user, as far as it is looked at again."""
 
-    study: str = ""
     detector: str
     attacker: str
     """Its name; ``honest:<kind>`` of an honest user, whose alarms are false."""
     seed: int
-    accounts: int = 1
     queries: int
     """Clips sent, over all accounts."""
     windows: int
     alarms: int
-    threshold: float
     false_alarm_target: float
     first_alarm_query: int | None
     """Clips that all accounts together had sent at the first alarm of any; None: there was none."""
 
-    @property
-    def share(self) -> float:
-        """Share of windows that were alarms: true positives, or false alarms of a user."""
-        return self.alarms / self.windows if self.windows else 0.0
+
+class DetectionRow(Detection):
+    """One detector's whole record of one attacker or honest user."""
+
+    study: str = ""
+    """Name of the trial."""
+    accounts: int = 1
+    threshold: float
 
 
 def detection_rows(

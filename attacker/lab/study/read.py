@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from pydantic import field_validator
 
 from attacker.errors import ExperimentError
-from attacker.lab.detection.stolen import StolenFields
+from attacker.lab.detection.rows import Detection
 from attacker.lab.study.manifest import Manifest, read_manifest
 from shared.config import ConfigError, Frozen, validate
 
@@ -88,17 +88,8 @@ class HonestRow(_Row):
     alarms: int
 
 
-class DetectionRow(_Row, StolenFields):
+class DetectionRow(_Row, Detection):
     """What one detector said of one attacker, with one seed."""
-
-    detector: str
-    attacker: str
-    seed: int
-    queries: int
-    windows: int
-    alarms: int
-    false_alarm_target: float
-    first_alarm_query: int | None
 
 
 @dataclass(frozen=True)

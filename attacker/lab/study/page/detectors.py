@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any, Literal
 
-from attacker.lab.detection.rows import HONEST
+from attacker.lab.detection.rows import HONEST, Detection
 from attacker.lab.detection.stolen import Mark, Stolen, around
 from attacker.lab.proportion import Proportion, proportion
 from attacker.lab.study.page.theft import Offer
-from attacker.lab.study.read import DetectionRow, HonestRow
+from attacker.lab.study.read import HonestRow
 
 Verdict = Literal["kept", "broken", "not decided"]
 ALL_USERS = "all users"
@@ -71,16 +71,20 @@ class FalseAlarms:
         return "broken" if self.windows.low > target else "not decided"
 
 
-def caught(rows: Iterable[DetectionRow]) -> tuple[Caught, ...]:
-    """Return a row for every detector and attacker, in the order of the table."""
-    groups: dict[tuple[str, str], list[DetectionRow]] = {}
+def watched(rows: Iterable[Detection]) -> tuple[Caught, ...]:
+    """Return a row for every attacker or honest user and detector, in the order of the table."""
+    groups: dict[tuple[str, str], list[Detection]] = {}
     for row in rows:
-        if not row.attacker.startswith(HONEST):
-            groups.setdefault((row.detector, row.attacker), []).append(row)
+        groups.setdefault((row.detector, row.attacker), []).append(row)
     return tuple(_caught(*place, own) for place, own in groups.items())
 
 
-def _caught(detector: str, attacker: str, rows: Sequence[DetectionRow]) -> Caught:
+def caught(rows: Iterable[Detection]) -> tuple[Caught, ...]:
+    """Return a row for every detector and attacker, in the order of the table."""
+    return watched(row for row in rows if not row.attacker.startswith(HONEST))
+
+
+def _caught(detector: str, attacker: str, rows: Sequence[Detection]) -> Caught:
     alarmed = [row for row in rows if row.first_alarm_query is not None]
     return Caught(
         detector=detector,
@@ -107,7 +111,7 @@ def watchers(document: dict[str, Any] | None) -> tuple[str, ...]:
     return tuple(str(one.get("kind")) for one in (document or {}).get("detectors") or ())
 
 
-def detector_alarms(rows: Iterable[DetectionRow]) -> tuple[FalseAlarms, ...]:
+def detector_alarms(rows: Iterable[Detection]) -> tuple[FalseAlarms, ...]:
     """Return a row for every detector and honest user, and one for all users of each detector."""
     groups: dict[str, list[_Count]] = {}
     for row in rows:

@@ -33,7 +33,6 @@ def test_each_detector_has_a_row_and_its_own_alarms() -> None:
     assert (seat.stolen_mark, seat.stolen_at_alarm) == (None, None)
     assert (seat.next_mark, seat.stolen_at_next) == (100, 0.2)
     assert (prada.last_mark, prada.accuracy) == (400, 0.8)
-    assert prada.share == 0.5
     assert prada.queries == 120
     assert prada.threshold == 0.75
 
@@ -55,5 +54,5 @@ def test_no_alarm_is_none_and_no_reading_is_no_row() -> None:
     assert row.first_alarm_query is None
     assert row.stolen is None
     assert row.final == (400, 0.8)
-    assert row.share == 0
+    assert (row.windows, row.alarms) == (1, 0)
     assert rows({"a": []}, {"a": np.arange(1, 51)}) == []
