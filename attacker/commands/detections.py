@@ -84,7 +84,7 @@ def table(rows: "Sequence[DetectionRow]") -> Table:
 
     shown = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
     for heading in ("attacker", "detector"):
-        shown.add_column(heading, overflow="fold")
+        shown.add_column(heading, no_wrap=True)
     for heading in ("windows", "alarms, %", "alarmed", "first at", "stolen by then"):
         shown.add_column(heading, justify="right")
     for one in watched(rows):

@@ -70,7 +70,7 @@ def _caught_table(found: Sequence[Caught]) -> Table:
     heads = ("Detector", "Attacker", "windows caught", "campaigns caught",
              "clips to the first alarm", "stolen by then", "stolen at the last mark")  # fmt: skip
     rows = []
-    for one in found:
+    for one in sorted(found, key=lambda one: one.detector):
         stolen = Cell(DASH) if one.stolen is None else Cell(one.stolen.words, one.stolen.where)
         final = (
             Cell(DASH)
@@ -124,22 +124,17 @@ def _quiet(thieves: Sequence[Caught]) -> list[str]:
 
 def _unproved(thieves: Sequence[Caught], alarms: Sequence[FalseAlarms], target: float) -> list[str]:
     """Say of which detectors the catches do not count at the target rate of false alarms."""
-    users: dict[str, list[FalseAlarms]] = {}
-    for one in alarms:
-        users.setdefault(one.watcher, []).append(one)
-    kept = {
-        detector
-        for detector, own in users.items()
-        # The last row is that of all users, or of the only one.
-        if own[-1].verdict(target) == "kept"
-    }
+    # The last row of a detector is that of all users, or of the only one.
+    last = {one.watcher: one for one in alarms}
+    kept = {detector for detector, one in last.items() if one.verdict(target) == "kept"}
     unproved = _distinct(one.detector for one in thieves if one.detector not in kept)
     if not unproved:
         return []
     return [
         f"It is not shown that {names(unproved)} kept to {percent(target)} of false alarms on "
         f"{ALL_USERS} together: what was caught was caught at the rate that is shown, not at "
-        f"{percent(target)}."
+        f"{percent(target)}. Where it is not decided, more honest users (`users_each` in the "
+        "trial) decide it."
     ]
 
 
