@@ -12,6 +12,7 @@ from attacker.commands.options import (
     DEFAULT_CACHE,
     DEFAULT_URL,
     Cache,
+    StudyFolder,
     Url,
     read_key,
 )
@@ -26,6 +27,11 @@ Bundle = Annotated[
 ]
 Out = Annotated[Path | None, typer.Option(help="JSON lines file; rows are appended to it.")]
 
+_NO_STUDY = (
+    "What was stolen by the alarms stays unknown: the trial names cells of a study. Name its "
+    "folder with --study."
+)
+
 
 def detections(
     trial: TrialFile,
@@ -34,48 +40,62 @@ def detections(
     url: Url = DEFAULT_URL,
     cache: Cache = DEFAULT_CACHE,
     out: Out = None,
+    study: StudyFolder = None,
 ) -> None:
     """Send the streams of attackers and honest users to a plan, and print what detectors said.
 
-    Each stream comes from accounts of its own, made under the admin key.
+    Each stream comes from accounts of its own, made under the admin key. With a study of the same
+    victim, its cells say what was stolen by the alarms, and its page shows what is measured here,
+    in place of what was measured before.
     """
     from attacker.lab.admin import AdminClient
     from attacker.lab.bundle import read_bundle
     from attacker.lab.detection.schema import DetectionTrialSpec
     from attacker.lab.detection.trial import DetectionTrial
     from attacker.lab.json_lines import append_row
+    from attacker.lab.study.folder import open_study
+    from attacker.lab.study.rows import DETECTIONS, DETECTIONS_NAME, write_rows
     from shared.config import load_yaml
 
     spec = load_yaml(trial, DetectionTrialSpec)
     tests = None if bundle is None else read_bundle(bundle)
+    home = None if study is None else open_study(study)
     console = Console()
+    if home is None and any(one.cells is not None for one in spec.attackers):
+        console.print(_NO_STUDY, markup=False, soft_wrap=True)
     rows: list[DetectionRow] = []
     with AdminClient(url, read_key("", admin_key_file)) as admin, console.status("") as status:
-        for row in DetectionTrial(spec, url, admin, tests, cache, status.update).rows():
+        for row in DetectionTrial(spec, url, admin, tests, cache, home, status.update).rows():
             rows.append(row)
             if out is not None:
                 append_row(out, row)
     if not rows:
         console.print("No detector read anything: name a plan that has detectors.", markup=False)
         raise typer.Exit(1)
+    if study is not None:
+        told = [row.model_dump(include=set(DETECTIONS)) for row in rows]
+        write_rows(study / DETECTIONS_NAME, told, DETECTIONS)
     console.print(table(rows))
 
 
 def table(rows: "Sequence[DetectionRow]") -> Table:
-    """Return ``rows`` as people read them."""
+    """Return ``rows`` as people read them, seeds together."""
+    from attacker.lab.study.page.detectors import watched
+
     shown = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
     for heading in ("attacker", "detector"):
-        shown.add_column(heading, overflow="fold")
-    for heading in ("windows", "alarms, %", "first at", "stolen by then, %"):
+        shown.add_column(heading, no_wrap=True)
+    for heading in ("windows", "alarms, %", "alarmed", "first at", "stolen by then"):
         shown.add_column(heading, justify="right")
-    for row in rows:
-        stolen = row.stolen_at_alarm
+    for one in watched(rows):
+        windows, delay = one.windows, one.delay
         shown.add_row(
-            f"{row.attacker} {row.seed}",
-            row.detector,
-            f"{row.windows:,}",
-            f"{100 * row.share:.1f}",
-            "never" if row.first_alarm_query is None else f"{row.first_alarm_query:,}",
-            "-" if stolen is None else f"{100 * stolen:.1f}",
+            one.attacker,
+            one.detector,
+            "0" if windows is None else f"{windows.trials:,}",
+            "-" if windows is None else f"{100 * windows.share:.2f}",
+            f"{one.alarmed}/{one.campaigns}",
+            "never" if delay is None or delay.median is None else f"{delay.median:,.0f}",
+            "-" if one.stolen is None else one.stolen.words,
         )
     return shown

@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from attacker.commands.options import DEFAULT_URL, Url, read_key
+from attacker.commands.options import DEFAULT_URL, StudyFolder, Url, read_key
 from attacker.errors import ExperimentError
 
 if TYPE_CHECKING:
@@ -38,10 +38,6 @@ Patience = Annotated[
     float, typer.Option(min=0.1, help="Seconds after which a user gives one request up.")
 ]
 Out = Annotated[Path | None, typer.Option(help="JSON lines file; rows are appended to it.")]
-StudyFolder = Annotated[
-    Path | None,
-    typer.Option("--study", help="Folder of a study, whose page is to show what was measured."),
-]
 
 
 def honest(

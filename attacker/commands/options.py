@@ -52,6 +52,10 @@ Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:0.")]
 Patience = Annotated[
     float, typer.Option(min=0.1, help="Seconds for which one request is tried again.")
 ]
+StudyFolder = Annotated[
+    Path | None,
+    typer.Option("--study", help="Folder of a study, whose page is to show what was measured."),
+]
 
 PROXY_ROOT_VARIABLE = "EARSHOT_PROXY_ROOT"
 """Where every proxy corpus that lies in a folder is found, as in a container."""

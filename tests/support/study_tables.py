@@ -66,11 +66,12 @@ def honest(plan: str, user: str = "single_speaker", seeds: int = 2, **change: An
 
 
 def detection(detector: str, attacker: str, seed: int = 0, **change: Any) -> dict[str, Any]:
-    """One detector's row of one attacker, caught at the 150th clip."""
+    """One detector's row of one attacker, caught at the 150th clip, between two marks."""
     row = {
         "study": "tiny", "detector": detector, "attacker": attacker, "seed": seed, "queries": 2000,
         "windows": 40, "alarms": 30, "threshold": 0.7, "false_alarm_target": 0.001,
-        "first_alarm_query": 150, "stolen_at_alarm": 0.11, "accuracy": 0.6,
+        "first_alarm_query": 150, "stolen_mark": 100, "stolen_at_alarm": 0.11, "next_mark": 500,
+        "stolen_at_next": 0.31, "last_mark": 2000, "accuracy": 0.6,
     }  # fmt: skip
     return {**row, **change}
 

@@ -4,39 +4,36 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from shared.config import Frozen
+from attacker.lab.detection.stolen import StolenFields, stolen_fields
 from shared.contract import DetectorReading
 
 HONEST = "honest:"
 """Opens the name of a user, where it stands for an attacker."""
 
 
-class DetectionRow(Frozen):
-    """One detector's record of one attacker or honest user."""
+class Detection(StolenFields):
+    """What a detector did about one attacker or honest user, as far as it is looked at again."""
 
-    study: str = ""
     detector: str
     attacker: str
     """Its name; ``honest:<kind>`` of an honest user, whose alarms are false."""
     seed: int
-    accounts: int = 1
     queries: int
     """Clips sent, over all accounts."""
     windows: int
     alarms: int
-    threshold: float
     false_alarm_target: float
     first_alarm_query: int | None
     """Clips that all accounts together had sent at the first alarm of any; None: there was none."""
-    stolen_at_alarm: float | None = None
-    """Accuracy of the surrogate at the last mark before that; None: never seen, or not known."""
-    accuracy: float | None = None
-    """Accuracy of the surrogate in the end."""
 
-    @property
-    def share(self) -> float:
-        """Share of windows that were alarms: true positives, or false alarms of a user."""
-        return self.alarms / self.windows if self.windows else 0.0
+
+class DetectionRow(Detection):
+    """One detector's whole record of one attacker or honest user."""
+
+    study: str = ""
+    """Name of the trial."""
+    accounts: int = 1
+    threshold: float
 
 
 def detection_rows(
@@ -55,7 +52,6 @@ def detection_rows(
     order, how many clips all accounts had sent with it. ``marks`` are the surrogate's accuracy by
     queries spent.
     """
-    marks = marks or {}
     everything = [(account, one) for account in readings for one in readings[account]]
     rows = []
     for detector in sorted({one.detector for _, one in everything}):
@@ -75,22 +71,10 @@ def detection_rows(
                 threshold=max(one.threshold for _, one in own),
                 false_alarm_target=false_alarm_target,
                 first_alarm_query=first,
-                stolen_at_alarm=None if first is None else stolen_at(first, marks),
-                accuracy=marks[max(marks)] if marks else None,
+                **stolen_fields(first, marks or {}).model_dump(),
             )
         )
     return rows
-
-
-def stolen_at(queries: int, marks: Mapping[int, float]) -> float | None:
-    """Return the accuracy at the last of ``marks`` that ``queries`` reach; 0 before the first.
-
-    None where there are no marks.
-    """
-    if not marks:
-        return None
-    reached = [mark for mark in marks if mark <= queries]
-    return marks[max(reached)] if reached else 0.0
 
 
 def _position(places: np.ndarray, query: int) -> int:

@@ -1,12 +1,11 @@
-"""Reads what a study left in its folder: the three tables, and the manifest of how they were made.
+"""Reads what a study left in its folder: the three tables, beside the manifest.
 
 Only what the page shows is read, so that a table may have further columns.
 """
 
 import json
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,10 +14,16 @@ import pyarrow.parquet as pq
 from pydantic import field_validator
 
 from attacker.errors import ExperimentError
+from attacker.lab.detection.rows import Detection
+from attacker.lab.study.manifest import Manifest, read_manifest
 from shared.config import ConfigError, Frozen, validate
 
 CELLS_FILE, HONEST_FILE, DETECTIONS_FILE = "cells.parquet", "honest.parquet", "detections.parquet"
-MANIFEST_FILE = "study.json"
+_AGAIN = {
+    CELLS_FILE: "Run the study again with this release; finished cells are kept",
+    HONEST_FILE: "Run `earshot-attacker honest` with --study again",
+    DETECTIONS_FILE: "Run `earshot-attacker detections` with --study again",
+}
 
 
 class _Row(Frozen):
@@ -83,51 +88,8 @@ class HonestRow(_Row):
     alarms: int
 
 
-class DetectionRow(_Row):
+class DetectionRow(_Row, Detection):
     """What one detector said of one attacker, with one seed."""
-
-    detector: str
-    attacker: str
-    seed: int
-    queries: int
-    windows: int
-    alarms: int
-    false_alarm_target: float
-    first_alarm_query: int | None
-    stolen_at_alarm: float | None
-    accuracy: float | None
-
-
-@dataclass(frozen=True)
-class Manifest:
-    """How a study was made; everything may be unknown."""
-
-    data: Mapping[str, Any] = field(default_factory=dict)
-
-    def text(self, *names: str) -> str | None:
-        """Return the value below these names as text; None where it is not there."""
-        value: Any = self.data
-        for name in names:
-            value = value.get(name) if isinstance(value, Mapping) else None
-        return None if value is None or isinstance(value, Mapping | list) else str(value)
-
-    @property
-    def sold_as(self) -> dict[tuple[str, str], str]:
-        """By plan and label mode, the name that it is sold under."""
-        return {(c["plan"], c["label_mode"]): c["sold_as"] for c in self._items("cells")}
-
-    def document(self, plan: str, mode: str) -> dict[str, Any] | None:
-        """Return the victim's plan as it was sold; None where it is not known."""
-        found = (self.data.get("plans") or {}).get(self.sold_as.get((plan, mode), ""))
-        return dict(found) if isinstance(found, Mapping) else None
-
-    def labels(self, kind: str) -> dict[str, str]:
-        """Return by id what the study calls its ``plans`` or ``attackers``."""
-        items = (self.data.get("study") or {}).get(kind) or ()
-        return {one["id"]: one.get("label") or one["id"] for one in items}
-
-    def _items(self, name: str) -> list[dict[str, Any]]:
-        return [one for one in self.data.get(name) or () if {"plan", "sold_as"} <= set(one)]
 
 
 @dataclass(frozen=True)
@@ -157,6 +119,21 @@ def read_study(folder: Path) -> StudyTables:
     Raises:
         ExperimentError: it holds no cells, or a table cannot be read.
     """
+    return StudyTables(
+        folder=folder,
+        cells=read_cells(folder),
+        honest=_read_if_there(folder / HONEST_FILE, HonestRow),
+        detections=_read_if_there(folder / DETECTIONS_FILE, DetectionRow),
+        manifest=read_manifest(folder),
+    )
+
+
+def read_cells(folder: Path) -> tuple[CellRow, ...]:
+    """Return the finished cells of the study in ``folder``, at least one.
+
+    Raises:
+        ExperimentError: there is none, or the table cannot be read.
+    """
     if not is_study(folder):
         raise ExperimentError(
             f"{folder}: there is no {CELLS_FILE} here. Name the folder of a study, which "
@@ -165,13 +142,7 @@ def read_study(folder: Path) -> StudyTables:
     cells = _read(folder / CELLS_FILE, CellRow)
     if not cells:
         raise ExperimentError(f"{folder}: no cell has finished. Run the study first.")
-    return StudyTables(
-        folder=folder,
-        cells=cells,
-        honest=_read_if_there(folder / HONEST_FILE, HonestRow),
-        detections=_read_if_there(folder / DETECTIONS_FILE, DetectionRow),
-        manifest=Manifest(_read_manifest(folder / MANIFEST_FILE)),
-    )
+    return cells
 
 
 def _read_if_there(path: Path, model: type[RowT]) -> tuple[RowT, ...] | None:
@@ -184,27 +155,14 @@ def _read(path: Path, model: type[RowT]) -> tuple[RowT, ...]:
     try:
         missing = sorted(set(columns) - set(pq.read_schema(path).names))
         if missing:
-            raise ExperimentError(
-                f"{path}: it has no column {', '.join(missing)}. Run the study with this release; "
-                "finished cells are kept."
-            )
+            lack = ", ".join(missing)
+            raise ExperimentError(f"{path}: it has no column {lack}. {_AGAIN[path.name]}.")
         rows = pq.read_table(path, columns=columns).to_pylist()
     except (OSError, pa.ArrowException) as error:
         raise ExperimentError(
-            f"{path}: cannot be read ({type(error).__name__}). Run the study again; finished cells "
-            "are kept."
+            f"{path}: cannot be read ({type(error).__name__}). {_AGAIN[path.name]}."
         ) from error
     try:
         return tuple(validate(row, model, origin=f"{path}, row {n}") for n, row in enumerate(rows))
     except ConfigError as error:
-        raise ExperimentError(f"{error}. Run the study again.") from error
-
-
-def _read_manifest(path: Path) -> Mapping[str, Any]:
-    if not path.is_file():
-        return {}
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ExperimentError(f"{path}: not JSON. Run the study again to write it.") from error
-    return data if isinstance(data, dict) else {}
+        raise ExperimentError(f"{error}. {_AGAIN[path.name]}.") from error

@@ -40,11 +40,14 @@ HONEST: Columns = {
 """One row a plan, user profile and seed."""
 
 DETECTIONS: Columns = {
-    "study": "text", "detector": "text", "attacker": "text", "seed": "int", "queries": "int",
-    "windows": "int", "alarms": "int", "threshold": "float", "false_alarm_target": "float",
-    "first_alarm_query": "int", "stolen_at_alarm": "float", "accuracy": "float",
+    "study": "text", "detector": "text", "attacker": "text", "seed": "int", "accounts": "int",
+    "queries": "int", "windows": "int", "alarms": "int", "threshold": "float",
+    "false_alarm_target": "float", "first_alarm_query": "int", "stolen_mark": "int",
+    "stolen_at_alarm": "float", "next_mark": "int", "stolen_at_next": "float", "last_mark": "int",
+    "accuracy": "float",
 }  # fmt: skip
-"""One row a detector, attacker and seed."""
+"""One row a detector, attacker (``honest:<kind>`` of a user) and seed. ``study`` is the name of the
+trial; the columns from ``stolen_mark`` on are those of ``attacker.lab.detection.stolen``."""
 
 _TYPES: dict[Type, tuple[type, Any]] = {
     "text": (str, pa.string()),

@@ -8,7 +8,7 @@ from markupsafe import Markup
 from attacker.lab.report import builder
 from attacker.lab.report.builder import templates
 from attacker.lab.report.card import hide_keys
-from attacker.lab.study.page import sections, watch, words
+from attacker.lab.study.page import closing, sections, watch, words
 from attacker.lab.study.page.blocks import Section
 from attacker.lab.study.page.markdown import render_markdown
 from attacker.lab.study.read import StudyTables, read_study
@@ -48,9 +48,9 @@ def make_page(tables: StudyTables, command: str) -> Page:
             sections.cost(found),
             sections.price(found),
             watch.detectors(found),
-            watch.standard(found),
-            watch.rules(),
-            watch.made(found, commit()),
+            closing.standard(found),
+            closing.rules(),
+            closing.made(found, commit()),
         ),
         commands=(hide_keys(run), hide_keys(command)),
     )

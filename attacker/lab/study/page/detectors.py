@@ -1,18 +1,30 @@
 """What each detector caught, how late, and how often it cried wolf."""
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from statistics import median
 from typing import Any, Literal
 
+from attacker.lab.detection.rows import HONEST, Detection
+from attacker.lab.detection.stolen import Mark, Stolen, around
 from attacker.lab.proportion import Proportion, proportion
-from attacker.lab.spread import Spread, clipped, spread
 from attacker.lab.study.page.theft import Offer
-from attacker.lab.study.read import DetectionRow, HonestRow
+from attacker.lab.study.read import HonestRow
 
 Verdict = Literal["kept", "broken", "not decided"]
-HONEST = "honest:"
-"""Opens the name of an honest user where one stands for an attacker: its alarms are false."""
 ALL_USERS = "all users"
+
+
+@dataclass(frozen=True)
+class Delay:
+    """Queries up to the first alarm of a campaign, over seeds."""
+
+    median: float | None
+    """A campaign without an alarm is later than any other; None where such a one is the median."""
+    least: int
+    most: int
+    """Of the campaigns that were caught."""
 
 
 @dataclass(frozen=True)
@@ -29,12 +41,12 @@ class Caught:
     """Campaigns, one a seed."""
     alarmed: int
     """Campaigns that raised an alarm at least once."""
-    delay: Spread | None
-    """Queries up to the first alarm, over the campaigns that were caught; None of none."""
-    stolen: Spread | None
-    """Accuracy of a surrogate trained on what had been bought by then."""
-    final: Spread | None
-    """Accuracy in the end, had nobody acted."""
+    delay: Delay | None
+    """None where no campaign was caught."""
+    stolen: Stolen | None
+    """The marks that all first alarms lie between; None where none was caught, or nothing known."""
+    final: Mark | None
+    """The last mark: what is stolen if nobody acts."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +58,10 @@ class FalseAlarms:
     detectors: tuple[str, ...]
     """What watched under a plan; empty where its fields are not known."""
     user: str
+    accounts: int
+    """Accounts of such users, one a row."""
+    accused: int
+    """Those that raised an alarm at least once."""
     windows: Proportion
 
     def verdict(self, target: float) -> Verdict:
@@ -55,16 +71,20 @@ class FalseAlarms:
         return "broken" if self.windows.low > target else "not decided"
 
 
-def caught(rows: Iterable[DetectionRow]) -> tuple[Caught, ...]:
-    """Return a row for every detector and attacker, in the order of the table."""
-    groups: dict[tuple[str, str], list[DetectionRow]] = {}
+def watched(rows: Iterable[Detection]) -> tuple[Caught, ...]:
+    """Return a row for every attacker or honest user and detector, in the order of the table."""
+    groups: dict[tuple[str, str], list[Detection]] = {}
     for row in rows:
-        if not row.attacker.startswith(HONEST):
-            groups.setdefault((row.detector, row.attacker), []).append(row)
+        groups.setdefault((row.detector, row.attacker), []).append(row)
     return tuple(_caught(*place, own) for place, own in groups.items())
 
 
-def _caught(detector: str, attacker: str, rows: Sequence[DetectionRow]) -> Caught:
+def caught(rows: Iterable[Detection]) -> tuple[Caught, ...]:
+    """Return a row for every detector and attacker, in the order of the table."""
+    return watched(row for row in rows if not row.attacker.startswith(HONEST))
+
+
+def _caught(detector: str, attacker: str, rows: Sequence[Detection]) -> Caught:
     alarmed = [row for row in rows if row.first_alarm_query is not None]
     return Caught(
         detector=detector,
@@ -73,10 +93,17 @@ def _caught(detector: str, attacker: str, rows: Sequence[DetectionRow]) -> Caugh
         windows=proportion(sum(row.alarms for row in rows), sum(row.windows for row in rows)),
         campaigns=len(rows),
         alarmed=len(alarmed),
-        delay=spread([float(row.first_alarm_query or 0) for row in alarmed]),
-        stolen=_share([row.stolen_at_alarm for row in alarmed]),
-        final=_share([row.accuracy for row in rows]),
+        delay=_delay([row.first_alarm_query or 0 for row in alarmed], len(rows)),
+        stolen=around(row.stolen for row in alarmed if row.stolen is not None),
+        final=next((row.final for row in rows if row.final is not None), None),
     )
+
+
+def _delay(alarms: Sequence[int], campaigns: int) -> Delay | None:
+    if not alarms:
+        return None
+    middle = median([*map(float, alarms), *[math.inf] * (campaigns - len(alarms))])
+    return Delay(middle if math.isfinite(middle) else None, min(alarms), max(alarms))
 
 
 def watchers(document: dict[str, Any] | None) -> tuple[str, ...]:
@@ -84,7 +111,7 @@ def watchers(document: dict[str, Any] | None) -> tuple[str, ...]:
     return tuple(str(one.get("kind")) for one in (document or {}).get("detectors") or ())
 
 
-def detector_alarms(rows: Iterable[DetectionRow]) -> tuple[FalseAlarms, ...]:
+def detector_alarms(rows: Iterable[Detection]) -> tuple[FalseAlarms, ...]:
     """Return a row for every detector and honest user, and one for all users of each detector."""
     groups: dict[str, list[_Count]] = {}
     for row in rows:
@@ -112,7 +139,7 @@ def plan_alarms(
 
 
 _Count = tuple[str, int, int]
-"""A user, the alarms and the windows."""
+"""A user, the alarms and the windows of one account."""
 
 
 def _by_user(
@@ -123,9 +150,5 @@ def _by_user(
         own = [one for one in counts if user in (one[0], ALL_USERS)]
         counted = proportion(sum(one[1] for one in own), sum(one[2] for one in own))
         if counted is not None:
-            yield FalseAlarms(watcher, kinds, user, counted)
-
-
-def _share(values: Iterable[float | None]) -> Spread | None:
-    found = spread([value for value in values if value is not None])
-    return None if found is None else clipped(found)
+            accused = sum(one[1] > 0 for one in own)
+            yield FalseAlarms(watcher, kinds, user, len(own), accused, counted)

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from attacker.lab.spread import Spread, clipped, spread
-from attacker.lab.study.read import CellRow, Manifest, StudyTables
+from attacker.lab.study.manifest import Manifest
+from attacker.lab.study.read import CellRow, StudyTables
 
 SHARES = (0.50, 0.80, 0.95)
 """Shares of the victim's accuracy whose price is asked for."""

@@ -1,36 +1,27 @@
-"""The page's sections about detectors, about the standard, and about how it was made."""
+"""The page's section about detectors: whom they caught and how late, and whom they accused."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from attacker.lab.report.words import percent
-from attacker.lab.study.page.blocks import (
-    DASH,
-    Cell,
-    Section,
-    Table,
-    Tone,
-    counted,
-    number,
-    share,
-)  # fmt: skip
-from attacker.lab.study.page.choice import RULES
+from attacker.lab.study.page.blocks import DASH, Cell, Section, Table, Tone, counted, names
 from attacker.lab.study.page.cost import LIMITS
 from attacker.lab.study.page.detectors import (
+    ALL_USERS,
     Caught,
     FalseAlarms,
+    Verdict,
     caught,
     detector_alarms,
     plan_alarms,
 )
 from attacker.lab.study.page.sections import Figures
-from attacker.lab.study.page.standard import REQUIREMENTS, Cover
-from attacker.lab.study.page.theft import Offer
 
-_TONES: dict[str, Tone] = {
+_TONES: dict[Verdict, Tone] = {
     "kept": "holds", "broken": "does-not-hold", "not decided": "not-decided",
-    "covered": "holds", "not covered": "does-not-hold", "in part": "not-decided",
 }  # fmt: skip
-_WORDS = {"kept": "at most", "broken": "above", "not decided": "not decided"}
+_WORDS: dict[Verdict, str] = {
+    "kept": "at most the target", "broken": "above the target", "not decided": "not decided",
+}  # fmt: skip
 
 
 def detectors(found: Figures) -> Section:
@@ -39,133 +30,113 @@ def detectors(found: Figures) -> Section:
     by_plan = plan_alarms(found.tables.honest, found.offers)
     by_detector, thieves = detector_alarms(rows), caught(rows)
     target = max((row.false_alarm_target for row in rows), default=LIMITS.false_alarms)
-    lead = (
-        f"Thresholds were fitted to honest traffic at a false-alarm rate of {percent(target)} of "
-        "windows. Rates of windows have exact (Clopper-Pearson) 95 % intervals, which take "
-        "windows as independent; those of one account are not quite.",
-    )
-    if not rows:
-        lead = ("No detector was measured: there is no detections.parquet in this study.",)
     tables = [_caught_table(thieves)] if thieves else []
     if by_detector:
         tables.append(_alarm_table("Detector", by_detector, target))
     if by_plan:
         tables.append(_alarm_table("Plan", by_plan, target))
-    unknown = "No honest user was watched by a detector, so false alarms are not known."
-    notes = () if by_plan or by_detector else (unknown,)
-    return Section("detectors", "Detectors", lead=lead, tables=tuple(tables), notes=notes)
+    notes = [*_quiet(thieves), *_unproved(thieves, by_detector, target)]
+    if any(one.alarmed for one in thieves) and not any(one.final for one in thieves):
+        notes.append(
+            "What was stolen by the alarms is not known: no attacker of the trial names `cells` of "
+            "this study or a `run`. Add them, and run the trial again."
+        )
+    if not by_plan and not by_detector:
+        notes.append("No honest user was watched by a detector, so false alarms are not known.")
+    lead = _lead(target) if rows else _NOTHING
+    return Section("detectors", "Detectors", lead=lead, tables=tuple(tables), notes=tuple(notes))
+
+
+_NOTHING = (
+    "No detector was measured: there is no detections.parquet in this study. Run "
+    "`earshot-attacker detections TRIAL.yaml --study FOLDER`, and make this page again.",
+)
+
+
+def _lead(target: float) -> tuple[str, ...]:
+    return (
+        f"Thresholds were fitted to honest traffic at a false-alarm rate of {percent(target)} of "
+        "windows. Rates of windows have exact (Clopper-Pearson) 95 % intervals, which take "
+        "windows as independent. Windows of one account resemble one another, so that the truth "
+        "is less certain than they say: how many accounts were accused is told beside them.",
+        "The delay is the median over seeds, where a campaign without an alarm counts as later "
+        "than any. What was stolen by the first alarm is what a copy could do at the marks on "
+        "either side of it, over all campaigns that were caught; nothing is guessed between two "
+        "marks.",
+    )
 
 
 def _caught_table(found: Sequence[Caught]) -> Table:
     heads = ("Detector", "Attacker", "windows caught", "campaigns caught",
-             "clips to the first alarm", "stolen by then", "stolen in the end")  # fmt: skip
+             "clips to the first alarm", "stolen by then", "stolen at the last mark")  # fmt: skip
     rows = []
-    for one in found:
-        never = one.campaigns - one.alarmed
-        delay = number(one.delay, ",.0f")
-        small = f"{delay.small}; never in {never}" if never and one.delay else delay.small
-        when = Cell("never" if one.delay is None else delay.text, small)
+    for one in sorted(found, key=lambda one: one.detector):
+        stolen = Cell(DASH) if one.stolen is None else Cell(one.stolen.words, one.stolen.where)
+        final = (
+            Cell(DASH)
+            if one.final is None
+            else Cell(percent(one.final.accuracy), f"{one.final.queries:,} clips")
+        )
         rows.append(
             (
                 Cell(one.detector), Cell(one.attacker), counted(one.windows),
-                Cell(f"{one.alarmed} of {one.campaigns}"), when,
-                share(one.stolen), share(one.final),
+                Cell(f"{one.alarmed} of {one.campaigns}"), _delay(one), stolen, final,
             )
         )  # fmt: skip
     return Table(heads, tuple(rows), left=2, title="What was caught, and how late")
+
+
+def _delay(one: Caught) -> Cell:
+    delay, never = one.delay, one.campaigns - one.alarmed
+    if delay is None:
+        return Cell("never")
+    few, many = f"{delay.least:,}", f"{delay.most:,}"
+    reach = "one seed" if one.campaigns == 1 else few if few == many else f"{few} to {many}"
+    small = f"{reach}; never in {never}" if never else reach
+    return Cell("never" if delay.median is None else f"{delay.median:,.0f}", small)
 
 
 def _alarm_table(first: str, alarms: Sequence[FalseAlarms], target: float) -> Table:
     rows = []
     for one in alarms:
         verdict = one.verdict(target)
-        text = _WORDS[verdict] if verdict == "not decided" else f"{_WORDS[verdict]} the target"
         watching = ", ".join(one.detectors) or ("not known" if first == "Plan" else "")
         rows.append(
             (
-                Cell(one.watcher, watching), Cell(one.user), counted(one.windows),
-                Cell(text, tone=_TONES[verdict]),
+                Cell(one.watcher, watching), Cell(one.user),
+                Cell(f"{one.accused:,} of {one.accounts:,}"), counted(one.windows),
+                Cell(_WORDS[verdict], tone=_TONES[verdict]),
             )
         )  # fmt: skip
+    heads = (first, "Honest user", "accounts accused", "windows that alarmed",
+             f"against {percent(target)}")  # fmt: skip
     return Table(
-        (first, "Honest user", "windows that alarmed", f"against {percent(target)}"),
-        tuple(rows), left=2, title=f"False alarms on honest traffic, by {first.lower()}",
-    )  # fmt: skip
-
-
-def standard(found: Figures) -> Section:
-    """Return which requirements against extraction the plans in question cover."""
-    shown = _in_question(found)
-    known = [(offer, offer.document) for offer in shown if offer.document is not None]
-    source = (
-        "Section C11.5 (model extraction) of the drafts of OWASP's AISVS, whose rows are C11.2.2 "
-        "and C11.3 in version 1.0 (2026), in our words. Decided from the plan's fields as it was "
-        "sold; what the service does besides a plan, such as a cap over all accounts, is not seen."
-    )
-    if not known:
-        return Section(
-            "standard",
-            "OWASP AISVS C11.5",
-            lead=(source, "Not known: the plans' fields are not in this study's manifest."),
-        )
-    heads = ("Draft", "1.0", "Level", "asks for", *(f"{o.label} ({o.mode})" for o, _ in known))
-    rows = []
-    for asked in REQUIREMENTS:
-        found_of = [asked.find(document) for _, document in known]
-        first = (Cell(f"C{asked.draft}"), Cell(f"C{asked.number}" if asked.number else DASH))
-        rows.append(
-            (*first, Cell(str(asked.level)), Cell(asked.asks), *(_cover(*f) for f in found_of))
-        )
-    return Section(
-        "standard",
-        "OWASP AISVS C11.5",
-        lead=(source,),
-        tables=(Table(heads, tuple(rows), left=len(heads)),),
+        heads, tuple(rows), left=2, title=f"False alarms on honest traffic, by {first.lower()}"
     )
 
 
-def _cover(cover: Cover, why: str) -> Cell:
-    return Cell(cover, why, tone=_TONES[cover])
+def _quiet(thieves: Sequence[Caught]) -> list[str]:
+    """Say which detectors no attacker alarmed."""
+    alarmed = {one.detector for one in thieves if one.alarmed}
+    quiet = _distinct(one.detector for one in thieves if one.detector not in alarmed)
+    return [f"No attacker raised an alarm of {names(quiet)}."] if quiet else []
 
 
-def _in_question(found: Figures) -> list[Offer]:
-    """Return the chosen plan of each mode or, where it is not decided, the one that leads."""
-    shown = [one.chosen or one.leader for one in found.choices]
-    return [offer for offer in shown if offer is not None] or list(found.offers[:3])
+def _unproved(thieves: Sequence[Caught], alarms: Sequence[FalseAlarms], target: float) -> list[str]:
+    """Say of which detectors the catches do not count at the target rate of false alarms."""
+    # The last row of a detector is that of all users, or of the only one.
+    last = {one.watcher: one for one in alarms}
+    kept = {detector for detector, one in last.items() if one.verdict(target) == "kept"}
+    unproved = _distinct(one.detector for one in thieves if one.detector not in kept)
+    if not unproved:
+        return []
+    return [
+        f"It is not shown that {names(unproved)} kept to {percent(target)} of false alarms on "
+        f"{ALL_USERS} together: what was caught was caught at the rate that is shown, not at "
+        f"{percent(target)}. Where it is not decided, more honest users (`users_each` in the "
+        "trial) decide it."
+    ]
 
 
-def rules() -> Section:
-    """Return the rules that decided, with the limits."""
-    limits = (
-        f"Limits of honest cost: {100 * LIMITS.lost:.1f} points of accuracy, "
-        f"{percent(LIMITS.refused)} of clips refused, {percent(LIMITS.false_alarms)} of windows "
-        f"alarmed (broken if the whole interval is above), {LIMITS.added_p50_ms:.0f} ms at the "
-        "median; each of the user profile that pays most, on average over seeds."
-    )
-    return Section("rules", "How it was decided", lead=(*RULES, limits))
-
-
-def made(found: Figures, commit: str | None) -> Section:
-    """Return how the study and its page were made."""
-    manifest, cells = found.tables.manifest, found.tables.cells
-    seeds = sorted({row.seed for row in cells})
-    facts = {
-        "study": manifest.text("study", "name") or found.tables.folder.name,
-        "title": manifest.text("study", "title"),
-        "profile": manifest.text("profile"),
-        "victim": manifest.text("victim", "name"),
-        "victim checkpoint": manifest.text("victim", "checkpoint"),
-        "cells": f"{len(cells):,}",
-        "clips bought": f"{sum(row.bought for row in cells):,}",
-        "seeds": ", ".join(map(str, seeds)),
-        "study run at commit": manifest.text("commit"),
-        "lock": manifest.text("lock_sha256"),
-        "written": manifest.text("written_at"),
-        "this page's commit": commit,
-    }
-    rows = tuple((Cell(name), Cell(text or "unknown")) for name, text in facts.items())
-    return Section(
-        "made",
-        "How it was made",
-        tables=(Table(("", ""), rows, left=2),),
-    )
+def _distinct(found: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(found))

@@ -1,9 +1,8 @@
 """From readings to rows: shares, first alarms over several accounts, and what was gone by then."""
 
 import numpy as np
-import pytest
 
-from attacker.lab.detection.rows import DetectionRow, detection_rows, stolen_at
+from attacker.lab.detection.rows import DetectionRow, detection_rows
 from shared.contract import DetectorReading
 
 MARKS = {100: 0.2, 200: 0.5, 400: 0.8}
@@ -30,9 +29,10 @@ def test_each_detector_has_a_row_and_its_own_alarms() -> None:
     ]
     prada, seat = found
     assert (prada.first_alarm_query, seat.first_alarm_query) == (100, 50)
-    assert (prada.stolen_at_alarm, seat.stolen_at_alarm) == (0.2, 0.0)
-    assert prada.accuracy == 0.8
-    assert prada.share == 0.5
+    assert (prada.stolen_mark, prada.stolen_at_alarm) == (100, 0.2)
+    assert (seat.stolen_mark, seat.stolen_at_alarm) == (None, None)
+    assert (seat.next_mark, seat.stolen_at_next) == (100, 0.2)
+    assert (prada.last_mark, prada.accuracy) == (400, 0.8)
     assert prada.queries == 120
     assert prada.threshold == 0.75
 
@@ -52,14 +52,7 @@ def test_a_sybils_first_alarm_counts_the_clips_of_all_accounts() -> None:
 def test_no_alarm_is_none_and_no_reading_is_no_row() -> None:
     (row,) = rows({"a": [reading("seat", 50)]}, {"a": np.arange(1, 51)}, marks=MARKS)
     assert row.first_alarm_query is None
-    assert row.stolen_at_alarm is None
-    assert row.share == 0
+    assert row.stolen is None
+    assert row.final == (400, 0.8)
+    assert (row.windows, row.alarms) == (1, 0)
     assert rows({"a": []}, {"a": np.arange(1, 51)}) == []
-
-
-@pytest.mark.parametrize(
-    ("queries", "stolen"), [(50, 0.0), (100, 0.2), (199, 0.2), (200, 0.5), (9000, 0.8)]
-)
-def test_what_was_stolen_is_that_of_the_last_mark(queries: int, stolen: float) -> None:
-    assert stolen_at(queries, MARKS) == stolen
-    assert stolen_at(queries, {}) is None

@@ -113,6 +113,46 @@ def test_a_plan_without_an_adaptive_attacker_is_named(tmp_path: Path) -> None:
     assert "Not measured: none (soft)." in source
 
 
+def test_detectors_are_told_with_their_certainty(tmp_path: Path, rows: made.Rows) -> None:
+    quiet = {"first_alarm_query": None, "alarms": 0}
+    detections = [
+        *(made.detection("prada", "naive", seed) for seed in range(2)),
+        made.detection("prada", "naive", 2, **quiet),
+        made.detection("prada", "honest:calm", 0, **quiet | {"windows": 4000}),
+        made.detection("seat", "naive", 0, **quiet),
+        made.detection("seat", "honest:calm", 0, **quiet | {"windows": 1999}),
+        made.detection("seat", "honest:calm", 1, **quiet | {"windows": 1, "alarms": 1}),
+    ]
+    _, source, markdown = pages(made.write_all(tmp_path, rows, detections=detections))
+    text = markdown[markdown.index("## Detectors") :]
+    assert row_of(text, "prada", "naive")[2:] == [
+        "50.00 % (40.74 to 59.26; 60 of 120)", "2 of 3", "150 (150; never in 1)",
+        "between 11.0 % and 31.0 % (100 to 500 clips)", "60.0 % (2,000 clips)",
+    ]  # fmt: skip
+    assert row_of(text, "seat", "naive")[3:6] == ["0 of 1", "never", "–"]
+    assert row_of(text, "prada", "calm")[2:] == [
+        "0 of 1", "0.00 % (0.00 to 0.09; 0 of 4,000)", "at most the target",
+    ]  # fmt: skip
+    assert row_of(text, "seat", "calm")[2:] == [
+        "1 of 2", "0.05 % (0.00 to 0.28; 1 of 2,000)", "not decided",
+    ]  # fmt: skip
+    assert "No attacker raised an alarm of seat." in text
+    assert "It is not shown that seat kept to 0.1 %" in text
+    for page in (source, markdown):
+        assert "Windows of one account resemble one another" in " ".join(page.split())
+
+
+def test_an_unknown_theft_is_told_as_that(tmp_path: Path, rows: made.Rows) -> None:
+    unknown = dict.fromkeys(
+        ("stolen_mark", "stolen_at_alarm", "next_mark", "stolen_at_next", "last_mark", "accuracy")
+    )
+    detections = [made.detection("prada", "naive", **unknown)]
+    _, _, markdown = pages(made.write_all(tmp_path, rows, detections=detections))
+    assert row_of(markdown, "prada", "naive")[5:] == ["–", "–"]
+    assert "What was stolen by the alarms is not known" in markdown
+    assert "false alarms are not known" in markdown
+
+
 def test_names_are_escaped_in_both(tmp_path: Path) -> None:
     rows = made.cells(EVIL, HIGH, attacker=EVIL, mode=EVIL)
     facts = made.manifest({(EVIL, EVIL): {"label_mode": EVIL}})
