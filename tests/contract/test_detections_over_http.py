@@ -13,7 +13,6 @@ import yaml
 
 from attacker.errors import ExperimentError
 from attacker.lab.admin import AdminClient
-from attacker.lab.benign import USERS
 from attacker.lab.bundle import read_bundle
 from attacker.lab.detection.marks import marks_of
 from attacker.lab.detection.rows import DetectionRow
@@ -27,6 +26,7 @@ from attacker.lab.study.rows import DETECTIONS, read_rows
 from shared.audio import to_wav
 from shared.config import ConfigError, load_yaml, validate
 from shared.contract import DetectorReading
+from shared.honest import USERS
 from tests.support import study_tables as made
 from tests.support.command_line import caller
 from tests.support.keys import add_key
