@@ -1,4 +1,4 @@
-"""Runs a study: sells its plans, gives each cell its keys, runs what is not done, writes the rows."""
+"""Runs a study: sells its plans, keys its cells, runs what is not done, writes the rows."""
 
 import asyncio
 import json
