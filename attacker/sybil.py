@@ -32,6 +32,26 @@ def account_in(key: str) -> int:
     return int(found.group(1)) if found else 0
 
 
+def demand_keys(keys: Sequence[str], accounts: int) -> tuple[str, ...]:
+    """Return the keys of ``accounts`` accounts: the first of ``keys``.
+
+    Raises:
+        ExperimentError: there are fewer.
+    """
+    if len(keys) < accounts:
+        given = f"{len(keys)} keys are given" if len(keys) > 1 else "one key is given"
+        raise ExperimentError(
+            f"query.accounts is {accounts}, but {given}. Write one key a line, each of an account "
+            "of its own, into the file of --key-file, or into EARSHOT_KEYS."
+        )
+    return tuple(keys[:accounts])
+
+
+def as_one(oracles: Sequence[Oracle]) -> Oracle:
+    """Return what asks ``oracles`` as one customer does: the only one itself, or a Sybil's."""
+    return oracles[0] if len(oracles) == 1 else SybilOracle(oracles)
+
+
 class SybilOracle:
     """One victim, asked from several accounts; a batch goes where its idempotency key says.
 

@@ -111,7 +111,7 @@ class StudyRunner:
             OracleError: it cannot be reached, or does not take the audit key.
             ExperimentError: its audio is not that of the study.
         """
-        card, _ = asyncio.run(ask(self.url, self.audit_key, self.patience_s))
+        card, _ = asyncio.run(ask(self.url, (self.audit_key,), self.patience_s))
         what = f"{self.study.name} with the profile {self.profile}"
         self.study.audio.demand(card, self.url, what=what, victim=self.study.victim)
         return card

@@ -15,7 +15,7 @@ from attacker.samplers import SamplerContext
 from attacker.samplers.keep_all import KeepAllSpec
 from attacker.sources import SourceContext
 from attacker.sources.gaussian_noise import GaussianNoiseSpec
-from attacker.sybil import SybilOracle, account_in, suffixes
+from attacker.sybil import SybilOracle, account_in, as_one, demand_keys, suffixes
 from shared.contract import AccountStatus
 from tests.support.fake_oracle import RATE_HZ, SAMPLES, FakeOracle
 
@@ -173,3 +173,16 @@ def test_a_single_key_is_one_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EARSHOT_KEY", "ek_alone")
     assert read_keys("", None) == ("ek_alone",)
     assert read_keys("ek_said", None) == ("ek_said",)
+
+
+def test_there_is_a_key_for_every_account_or_one_line_that_says_so() -> None:
+    assert demand_keys(["a", "b", "c"], 2) == ("a", "b")
+    for keys, given in ((["a"], "one key is given"), (["a", "b"], "2 keys are given")):
+        with pytest.raises(ExperimentError, match=f"accounts is 3, but {given}. Write one key"):
+            demand_keys(keys, 3)
+
+
+def test_one_customer_is_no_sybil() -> None:
+    one, two = customers("a", "b")
+    assert as_one([one]) is one
+    assert isinstance(as_one([one, two]), SybilOracle)
