@@ -13,16 +13,17 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 
+from attacker.dealing import Dealer, Spread
 from attacker.errors import AccountSuspended, BudgetExhausted, MaterialChanged
 from attacker.journal import ANSWERED, PLANNED, Batch, Counts, Journal
 from attacker.oracle import Oracle, labels_of
 from attacker.samplers import Sampler
 from attacker.sources import Source
-from attacker.sybil import Spread, account_for, share_end, suffix_of
+from attacker.sybil import account_in, suffixes
 from shared.audio import to_int16
 
 End = Literal["budget-spent", "caps-met", "account-exhausted"]
@@ -64,6 +65,16 @@ class Listener(Protocol):
         """Take a sentence for people."""
 
 
+class Wanted(NamedTuple):
+    """A batch that is to be planned."""
+
+    iteration: int
+    first_index: int
+    clips: int
+    suffix: str
+    """Names the account in the batch's idempotency key; nothing where it is alone."""
+
+
 def iteration_ends(budget: int, iterations: int) -> list[int]:
     """Return for each iteration the number of clips planned at its end.
 
@@ -94,6 +105,9 @@ class Campaign:
         self._started = time.monotonic()
         self._unwritten: Exception | None = None
         self._answered_before = journal.counts().answered
+        dealt = ((account_in(key), clips) for key, clips in journal.sizes())
+        self._dealer = Dealer(settings.budget, settings.accounts, settings.spread, dealt)
+        self._suffixes = suffixes(settings.accounts)
 
     async def run(self) -> End:
         """Buy until the budget is spent, every cap is met, or the account buys no more.
@@ -143,13 +157,13 @@ class Campaign:
         )
         return bought + account.remaining
 
-    def _propose(self, iteration: int, end: int) -> Iterator[Batch | tuple[int, int, int]]:
-        """Yield what to plan next: (iteration, first index, clips), up to query index ``end``."""
+    def _propose(self, iteration: int, end: int) -> Iterator[Wanted]:
+        """Yield what to plan next, up to query index ``end``."""
         while (first := self.journal.next_index()) < end:
-            own = share_end(first, **self._shares())
-            yield iteration, first, min(self.settings.batch_clips, end - first, own - first)
+            account, clips = self._dealer.deal(min(self.settings.batch_clips, end - first))
+            yield Wanted(iteration, first, clips, self._suffixes[account])
 
-    async def _buy(self, batches: Iterator[Batch] | Iterator[Batch | tuple[int, int, int]]) -> None:
+    async def _buy(self, batches: Iterator[Batch] | Iterator[Wanted]) -> None:
         """Send ``batches`` with several in flight; where one fails, the others still end."""
         running: set[asyncio.Task[None]] = set()
         try:
@@ -167,7 +181,7 @@ class Campaign:
         finally:
             await asyncio.gather(*running, return_exceptions=True)
 
-    async def _prepare(self, wanted: Batch | tuple[int, int, int]) -> tuple[np.ndarray, Batch]:
+    async def _prepare(self, wanted: Batch | Wanted) -> tuple[np.ndarray, Batch]:
         """Make the clips (B, T) int16 of a batch, and see that it is on disk with their hash."""
         if isinstance(wanted, Batch):
             clips, sha256 = await asyncio.to_thread(self._render, wanted.indices)
@@ -178,31 +192,16 @@ class Campaign:
                     "machine and with the thread count that began the campaign, or start anew."
                 )
             return clips, wanted
-        iteration, first, count = wanted
+        first, count = wanted.first_index, wanted.clips
         clips, sha256 = await asyncio.to_thread(self._render, np.arange(first, first + count))
         batch = self.journal.plan(
-            iteration=iteration,
+            iteration=wanted.iteration,
             first_index=first,
             clips=count,
             payload_sha256=sha256,
-            suffix=self._suffix(first),
+            suffix=wanted.suffix,
         )
         return clips, batch
-
-    def _suffix(self, first_index: int) -> str:
-        """Return what names the account in the key of the next batch; nothing where it is alone."""
-        if self.settings.accounts == 1:
-            return ""
-        number = self.journal.next_number()
-        return suffix_of(account_for(number, first_index, **self._shares()))
-
-    def _shares(self) -> dict[str, Any]:
-        settings = self.settings
-        return {
-            "accounts": settings.accounts,
-            "spread": settings.spread,
-            "budget": settings.budget,
-        }
 
     def _render(self, indices: np.ndarray) -> tuple[np.ndarray, str]:
         clips = to_int16(self.source.render(indices))

@@ -9,6 +9,7 @@ import torch
 from pydantic import Field, StringConstraints, model_validator
 
 from attacker.adaptive import AnyAdaptionSpec
+from attacker.dealing import Spread
 from attacker.errors import ExperimentError, KnowledgeMissing
 from attacker.known_defences import DefenceKnowledge, KnownDefence
 from attacker.samplers import SamplerSpec
@@ -16,7 +17,6 @@ from attacker.sources import SourceSpec
 from attacker.sources.blinding import BlindingSpec
 from attacker.sources.camouflage import CamouflageSpec
 from attacker.sources.jitter import JitterSpec
-from attacker.sybil import Spread
 from shared.config import Frozen, later, read_yaml, validate
 from shared.contract import ModelCard
 from shared.corpora import CorpusSpec, expanded
@@ -63,7 +63,7 @@ class QuerySettings(Frozen):
     """Requests that may wait for an answer at the same time."""
     accounts: int = later(1, ge=1, le=64)
     """n: the accounts of a Sybil, each with a key of its own. No account alone
-    shows what all of them buy. A budget of each must hold its share and one batch."""
+    shows what all of them buy. Each buys an equal share of the budget."""
     spread: Spread = later("in_turn")
     """Which batch comes from which account: one after the other, or the first n-th of the budget
     from the first account, and so on."""
@@ -158,6 +158,11 @@ class Experiment(Frozen):
             raise ValueError(
                 f"a budget of {self.budget} clips does not buy one batch of "
                 f"{self.query.batch_clips}; raise budget, or lower query.batch_clips"
+            )
+        if self.budget < self.query.accounts:
+            raise ValueError(
+                f"{self.query.accounts} accounts cannot share a budget of {self.budget} clips; "
+                "raise budget, or lower query.accounts"
             )
         if list(self.marks) != sorted(set(self.marks)):
             raise ValueError(f"marks must ascend without repeats: {list(self.marks)}")

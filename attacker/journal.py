@@ -217,6 +217,10 @@ class Journal:
         query = f"SELECT {_COLUMNS} FROM batches WHERE state = ? ORDER BY first_index"  # noqa: S608
         return [Batch(*row) for row in self._db.execute(query, (state,))]
 
+    def sizes(self) -> list[tuple[str, int]]:
+        """Return the idempotency key and the clips of every batch, in query order."""
+        return self._db.execute("SELECT key, clips FROM batches ORDER BY first_index").fetchall()
+
     def answers(self, batch: Batch) -> np.ndarray:
         """Return the answers to ``batch``: (B, K) float32, or (B,) int64 in hard mode."""
         data = self._one("SELECT answers FROM batches WHERE number = ?", batch.number)

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from attacker.journal import Journal
 from attacker.material import Material
 from attacker.run_folder import RunFolder
 from attacker.sources import Source
+from attacker.sybil import SybilOracle, as_one, demand_keys
 from attacker.transfer_set import KEPT_BYTES
 from shared.contract import AccountStatus, ModelCard
 from shared.corpora import Progress
@@ -71,7 +72,7 @@ class Forecast:
 def forecast(
     experiment: Experiment,
     url: str,
-    key: str,
+    keys: Sequence[str],
     cache: Path,
     *,
     folder: RunFolder,
@@ -89,7 +90,8 @@ def forecast(
     Raises:
         EarshotError: the experiment does not fit the victim, or it cannot be reached.
     """
-    card, account = asyncio.run(ask(url, key, patience_s))
+    own = demand_keys(keys, experiment.query.accounts)
+    card, account = asyncio.run(ask(url, own, patience_s))
     experiment.demand_audio(card)
     material = Material(experiment, card, cache, device, on_corpus, on_note)
     # All parts first: a source that does not fit should be said before the clock runs.
@@ -153,14 +155,22 @@ def time_step(experiment: Experiment, card: ModelCard, device: str) -> tuple[flo
     return seconds, sum(parameter.numel() for parameter in model.parameters())
 
 
-async def ask(url: str, key: str, patience_s: float) -> tuple[ModelCard, AccountStatus]:
-    """Return what the victim says of itself and of the account; nothing is charged.
+async def ask(url: str, keys: Sequence[str], patience_s: float) -> tuple[ModelCard, AccountStatus]:
+    """Return what the victim says of itself, and of the accounts of all ``keys`` together.
+
+    Nothing is charged.
 
     Raises:
-        EarshotError: the victim cannot be reached, or does not take the key.
+        EarshotError: the victim cannot be reached, does not take a key, or they make no Sybil.
     """
-    async with HttpOracle(url, key, patience_s=patience_s) as oracle:
-        return await oracle.card(), await oracle.account()
+    oracle = as_one([HttpOracle(url, key, patience_s=patience_s) for key in keys])
+    try:
+        card = await oracle.card()
+        if isinstance(oracle, SybilOracle):
+            await oracle.names()
+        return card, await oracle.account()
+    finally:
+        await oracle.close()
 
 
 def _left_to_buy(budget: int, folder: Path) -> tuple[int, int]:

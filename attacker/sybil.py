@@ -8,7 +8,6 @@ to the account that may have paid for it.
 import asyncio
 import re
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 
@@ -16,13 +15,15 @@ from attacker.errors import ExperimentError
 from attacker.oracle import Oracle
 from shared.contract import AccountStatus, ModelCard
 
-Spread = Literal["in_turn", "contiguous"]
 _SUFFIX = re.compile(r"-a(\d+)$")
 
 
-def suffix_of(account: int) -> str:
-    """Return the end of the idempotency keys of batches that account number ``account`` buys."""
-    return f"-a{account}"
+def suffixes(accounts: int) -> tuple[str, ...]:
+    """Return what ends the names of each of ``accounts`` accounts' things, in order.
+
+    It is nothing where there is one account alone.
+    """
+    return ("",) if accounts == 1 else tuple(f"-a{number}" for number in range(accounts))
 
 
 def account_in(key: str) -> int:
@@ -31,21 +32,24 @@ def account_in(key: str) -> int:
     return int(found.group(1)) if found else 0
 
 
-def account_for(
-    number: int, first_index: int, *, accounts: int, spread: Spread, budget: int
-) -> int:
-    """Return which account buys batch ``number``, which begins with query ``first_index``."""
-    if spread == "in_turn":
-        return number % accounts
-    return min(first_index * accounts // budget, accounts - 1)
+def demand_keys(keys: Sequence[str], accounts: int) -> tuple[str, ...]:
+    """Return the keys of ``accounts`` accounts: the first of ``keys``.
+
+    Raises:
+        ExperimentError: there are fewer.
+    """
+    if len(keys) < accounts:
+        given = f"{len(keys)} keys are given" if len(keys) > 1 else "one key is given"
+        raise ExperimentError(
+            f"query.accounts is {accounts}, but {given}. Write one key a line, each of an account "
+            "of its own, into the file of --key-file, or into EARSHOT_KEYS."
+        )
+    return tuple(keys[:accounts])
 
 
-def share_end(first_index: int, *, accounts: int, spread: Spread, budget: int) -> int:
-    """Return the query index before which the batch that begins at ``first_index`` must end."""
-    if spread == "in_turn" or accounts == 1:
-        return budget
-    account = account_for(0, first_index, accounts=accounts, spread=spread, budget=budget)
-    return -(-(account + 1) * budget // accounts)
+def as_one(oracles: Sequence[Oracle]) -> Oracle:
+    """Return what asks ``oracles`` as one customer does: the only one itself, or a Sybil's."""
+    return oracles[0] if len(oracles) == 1 else SybilOracle(oracles)
 
 
 class SybilOracle:

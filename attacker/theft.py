@@ -7,7 +7,6 @@ from pathlib import Path
 
 from attacker import surrogate
 from attacker.campaign import Campaign
-from attacker.errors import ExperimentError
 from attacker.experiment import CampaignSpec, Experiment
 from attacker.http_oracle import HttpOracle
 from attacker.journal import Journal
@@ -17,7 +16,7 @@ from attacker.oracle import Oracle
 from attacker.run_folder import RunFolder
 from attacker.samplers import Sampler
 from attacker.sources import Source
-from attacker.sybil import SybilOracle
+from attacker.sybil import SybilOracle, as_one, demand_keys
 from attacker.transfer_set import Clips, kept_path
 from shared.runtime import choose_device, tune_process
 from shared.training import Epoch
@@ -50,7 +49,7 @@ class Theft:
 
     async def _buy_all(self, view: View, argv: Sequence[str], device: str) -> Material:
         oracles = self._oracles()
-        oracle: Oracle = oracles[0] if len(oracles) == 1 else SybilOracle(oracles)
+        oracle = as_one(oracles)
         try:
             return await self._buy_from(oracle, oracles, view, argv, device)
         finally:
@@ -58,15 +57,9 @@ class Theft:
 
     def _oracles(self) -> list[HttpOracle]:
         query = self.experiment.query
-        if len(self.keys) < query.accounts:
-            raise ExperimentError(
-                f"query.accounts is {query.accounts}, but {len(self.keys)} keys are given. Write "
-                "one key a line, each of an account of its own, into the file of --key-file, or "
-                "into EARSHOT_KEYS."
-            )
         return [
             HttpOracle(self.url, key, patience_s=self.patience_s, connections=query.in_flight + 1)
-            for key in self.keys[: query.accounts]
+            for key in demand_keys(self.keys, query.accounts)
         ]
 
     async def _buy_from(

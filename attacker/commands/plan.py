@@ -25,7 +25,7 @@ from attacker.commands.options import (
     VictimFolder,
     demand_options,
     name_victim_folder,
-    read_key,
+    read_keys,
     usual_proxy_root,
 )
 
@@ -51,7 +51,7 @@ def plan(
     victim_folder: VictimFolder = None,
 ) -> None:
     """Print queries, price, time and disk of an experiment or a table; nothing is spent."""
-    secret = read_key(key, key_file)
+    secrets = read_keys(key, key_file)
     name_victim_folder(victim_folder)
     from attacker.tables.file import kind_of
 
@@ -60,7 +60,7 @@ def plan(
         from attacker.commands.run_table import table_runner
 
         demand_options("a table", {"--class-counts": class_counts, "--proxy-root": proxy_root})
-        asked = (experiment, profile, out, url, secret, cache, device, patience_s)
+        asked = (experiment, profile, out, url, secrets, cache, device, patience_s)
         plan_table(table_runner(*asked))
         return
     demand_options("an experiment", {"--profile": profile})
@@ -74,14 +74,14 @@ def plan(
         usual_root=usual_proxy_root(),
     )
     folder = RunFolder(out or Path("runs") / loaded.name)
-    _plan(loaded, folder, url, secret, cache, device, patience_s)
+    _plan(loaded, folder, url, secrets, cache, device, patience_s)
 
 
 def _plan(
     experiment: "Experiment",
     folder: "RunFolder",
     url: str,
-    secret: str,
+    keys: tuple[str, ...],
     cache: Path,
     device: str,
     patience_s: float,
@@ -97,7 +97,7 @@ def _plan(
         found = forecast(
             experiment,
             url,
-            secret,
+            keys,
             cache,
             folder=folder,
             patience_s=patience_s,

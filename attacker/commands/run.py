@@ -27,7 +27,6 @@ from attacker.commands.options import (
     VictimFolder,
     demand_options,
     name_victim_folder,
-    read_key,
     read_keys,
     usual_proxy_root,
 )
@@ -62,8 +61,8 @@ def run(
         from attacker.commands.run_table import run_table, table_runner
 
         demand_options("a table", {"--class-counts": class_counts, "--proxy-root": proxy_root})
-        secret = read_key(key, key_file)
-        asked = (experiment, profile, out, url, secret, cache, device, patience_s, jobs)
+        secrets = read_keys(key, key_file)
+        asked = (experiment, profile, out, url, secrets, cache, device, patience_s, jobs)
         run_table(table_runner(*asked))
         return
     demand_options("an experiment", {"--profile": profile, "--jobs": jobs})

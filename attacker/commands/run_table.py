@@ -17,7 +17,7 @@ def table_runner(
     profile: str | None,
     out: Path | None,
     url: str,
-    key: str,
+    keys: tuple[str, ...],
     cache: Path,
     device: str,
     patience_s: float,
@@ -34,7 +34,7 @@ def table_runner(
     profile = profile or DEFAULT_PROFILE
     table = load_table(path, profile)
     place = out or DEFAULT_OUT
-    return TableRunner(table, profile, place, url, key, cache, device, patience_s, jobs or 1)
+    return TableRunner(table, profile, place, url, keys, cache, device, patience_s, jobs or 1)
 
 
 def run_table(runner: "TableRunner") -> None:

@@ -10,6 +10,7 @@ from attacker.cells.cell import Cell, bought, inspect, is_done
 from attacker.cells.jobs import Job, Status, Watcher, run_jobs
 from attacker.errors import ExperimentError
 from attacker.plan import ask
+from attacker.sybil import demand_keys
 from attacker.tables import VICTIM_VARIABLE
 from attacker.tables.forecast import TableForecast, forecast_table
 from attacker.tables.manifest import CELLS, victim_folder, write_manifest
@@ -35,7 +36,8 @@ class TableRunner:
     profile: str
     out: Path
     url: str
-    key: str = field(repr=False)
+    keys: tuple[str, ...] = field(repr=False)
+    """All cells buy under them: under the first alone, or as a Sybil under several."""
     cache: Path
     device: str
     patience_s: float
@@ -72,9 +74,10 @@ class TableRunner:
         for cell, place in todo:
             text = dump_yaml(cell.experiment)
             checkpoint.write_atomically(place / CELL_NAME, text.encode())
-        # The key in the environment: a command line can be read by everybody on the machine. And
+        # Keys in the environment: a command line can be read by everybody on the machine. And
         # each cell says itself where its corpus lies, whatever is usual here.
-        environment = {"EARSHOT_KEY": self.key, "EARSHOT_PROXY_ROOT": ""}
+        keys = {"EARSHOT_KEYS": "\n".join(self.keys), "EARSHOT_KEY": ""}
+        environment = {**keys, "EARSHOT_PROXY_ROOT": ""}
         statuses = run_jobs(self._jobs(resolved, home), self.jobs, watcher, environment)
         return folder, statuses
 
@@ -112,7 +115,8 @@ class TableRunner:
         return forecast_table(self.table, resolved, home, card, account, self.cache, device)
 
     def _ask(self) -> tuple[ModelCard, AccountStatus]:
-        return asyncio.run(ask(self.url, self.key, self.patience_s))
+        own = demand_keys(self.keys, self.table.accounts)
+        return asyncio.run(ask(self.url, own, self.patience_s))
 
     def _check_victim_folder(self, card: ModelCard) -> None:
         folder = os.environ.get(VICTIM_VARIABLE)

@@ -121,6 +121,8 @@ class Row(Frozen):
     proxy: str | None = None
     """Name of one of the table's corpora; the table's own ``proxy`` unless given."""
     initial_layers: KnownLayers | None = None
+    query: dict[str, Any] = Field(default={})
+    """What differs from the table's ``query``, such as ``accounts``: the number of a Sybil's."""
     knowledge: dict[str, Any] = Field(default={})
     """What is granted beyond the table's ``knowledge``."""
     surrogate: dict[str, Any] = Field(default={})
@@ -201,6 +203,12 @@ class Table(Frozen):
             self._check_row(row)
         return self
 
+    @property
+    def accounts(self) -> int:
+        """Accounts that its cells need: those of its largest Sybil."""
+        first = self.seeds[0]
+        return max(self.experiment(row, first).query.accounts for row in self.rows)
+
     def row(self, name: str) -> Row:
         """Return the row with the id ``name``."""
         return next(row for row in self.rows if row.id == name)
@@ -230,7 +238,7 @@ class Table(Frozen):
             "profile": self._profile(),
             "knowledge": merge(self.knowledge.model_dump(mode="json"), row.knowledge),
             "proxy": proxy,
-            "query": self.query.model_dump(mode="json"),
+            "query": merge(self.query.model_dump(mode="json"), row.query),
             "budget": row.budget,
             "marks": list(row.marks),
             "campaigns": [

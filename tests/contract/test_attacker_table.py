@@ -129,6 +129,39 @@ def test_a_cell_that_the_account_cannot_pay_fails_and_goes_on_under_another_key(
     assert (spent(victim, poor), spent(victim, rich)) == (25, 15)
 
 
+@pytest.mark.timeout(300)
+def test_a_row_may_be_a_sybils_and_needs_its_keys(
+    victim: RunningVictim, call: Call, tmp_path: Path
+) -> None:
+    keys = [add_key(victim.ledger_path, f"sybil-{n}", budget=n) for n in (14, 13, 12)]
+    path = write_table(
+        tmp_path / "tiny.yaml", rows=TINY["rows"][:1], seeds=[0], claims=[], curve=None,
+        profiles__desk__rows={}, rows__0__query={"accounts": 3},
+    )  # fmt: skip
+    options = [str(path), "--out", str(tmp_path / "out"), "--key-file", str(tmp_path / "keys")]
+    (tmp_path / "keys").write_text("\n".join(keys[:2]))
+    for command in ("plan", "run"):
+        code, output = call(command, *options, key="")
+        assert code == 1, output
+        assert "query.accounts is 3, but 2 keys are given" in output
+    (tmp_path / "keys").write_text("\n".join([*keys[:2], keys[1]]))
+    code, output = call("plan", *options, key="")
+    assert code == 1
+    assert "which is no Sybil" in output
+    (tmp_path / "keys").write_text("\n".join(keys))
+    code, output = call("plan", *options, key="")
+    assert code == 0, output
+    assert "Account sybil-14 and 2 more" in output
+    assert "The account is 1 clips short" in output
+
+    code, output = call("run", *options, key="")
+    assert code == 1
+    assert "account exhausted after 39 of 40" in output
+    assert [spent(victim, key) for key in keys] == [14, 13, 12]
+    for file in (tmp_path / "out").rglob("*"):
+        assert not file.is_file() or not [k for k in keys if k.encode() in file.read_bytes()], file
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [

@@ -29,7 +29,7 @@ def test_the_victim_would_sell_every_plan(study: Study) -> None:
 def test_who_is_said_to_know_a_defence_knows_the_one_that_is_there(study: Study) -> None:
     known = [(cell, cell.cell.experiment.knowledge.known_defence) for cell in resolve(study)]
     named = [(cell, spec) for cell, spec in known if spec is not None]
-    assert named
+    assert named or not any(plan.defences for plan in study.plans)
     for cell, spec in named:
         (defence,) = cell.plan.spec.defences
         assert spec.model_dump(exclude_unset=True) == defence
@@ -47,3 +47,13 @@ def test_the_study_of_budgets_is_as_large_as_it_says() -> None:
     for cell in defended:  # each defence is answered in one of the modes at least
         rivals = [c for c in defended if c.plan.spec == cell.plan.spec and c.attacker.adaptive]
         assert rivals
+
+
+def test_the_study_of_sybils_puts_one_account_beside_four() -> None:
+    study = load_study(STUDIES / "sybil.yaml", "desk")
+    for plan in study.plans:
+        cells = [cell for cell in resolve(study) if cell.plan.spec == plan]
+        assert [len(cell.shares("x")) for cell in cells] == [1, 4]
+        assert {sum(cell.shares("x").values()) for cell in cells} == {80}
+    policies = {name for plan in study.plans for name in plan.plan}
+    assert policies == {"account_budget", "speaker_cap"}

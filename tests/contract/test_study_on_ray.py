@@ -12,6 +12,7 @@ from attacker.lab.admin import AdminClient
 from attacker.lab.study.rows import read_rows
 from tests.support.forked import start_attacker
 from tests.support.keys import add_key
+from tests.support.process_tree import descendants
 from tests.support.studies import CELLS, write_study
 from tests.support.tables import write_proxy
 from tests.support.victims import make_victim, running_victim
@@ -19,25 +20,6 @@ from tests.support.victims import make_victim, running_victim
 pytest.importorskip("ray")
 _OWN = ("took_s",)
 """What two runs do not have in common."""
-
-
-def tree(root: int) -> dict[int, str]:
-    """Return the living descendants of process ``root`` with their command lines."""
-    parents: dict[int, int] = {}
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            parents[int(path.parent.name)] = int(path.read_text().rpartition(")")[2].split()[1])
-        except OSError:
-            continue
-    found: dict[int, str] = {}
-    layer = {root}
-    while layer := {child for child, parent in parents.items() if parent in layer}:
-        for child in layer:
-            try:
-                found[child] = Path(f"/proc/{child}/cmdline").read_text().replace("\0", " ")
-            except OSError:
-                continue
-    return found
 
 
 def run(
@@ -63,7 +45,9 @@ def run(
         deadline = time.monotonic() + 400
         while process.is_alive() and time.monotonic() < deadline:
             if ray and not killed and list(out.glob("*/cells/*/attack/journal.sqlite")):
-                workers = [p for p, line in tree(process.pid).items() if "ray::run_command" in line]
+                workers = [
+                    p for p, line in descendants(process.pid).items() if "ray::run_command" in line
+                ]
                 if workers:
                     os.kill(workers[0], signal.SIGKILL)
                     killed += 1

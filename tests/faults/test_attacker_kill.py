@@ -194,8 +194,7 @@ def test_a_sybil_that_is_killed_pays_from_each_account_once(
     journal.close()
     charged = [now - then for now, then in zip(spent, before, strict=True)]
     assert charged == [planned[0], planned[1], planned[2]]
-    assert sum(charged) == 300
-    assert max(charged) - min(charged) <= 10
+    assert charged == [100, 100, 100]
 
     keys.write_text("\n".join(victim.keys[name] for name in reversed(names)))
     process = start_attacker(again, folder.parent / "attacker.log")

@@ -20,7 +20,7 @@ SHARES = {"queries_to_50": 0.50, "queries_to_80": 0.80, "queries_to_95": 0.95}
 
 @dataclass(frozen=True)
 class Spending:
-    """What the ledger says that a cell's account paid."""
+    """What the ledger says that a cell's accounts paid together."""
 
     charged: int
     money: float
@@ -90,6 +90,7 @@ class CellRows:
             "adaptive": cell.attacker.adaptive,
             "knowledge": _json(experiment.knowledge.model_dump(mode="json")),
             "seed": cell.seed,
+            "accounts": experiment.query.accounts,
             "price_per_clip": plan.price_per_clip,
         }
 

@@ -1,12 +1,16 @@
-"""From a study to its cells, each with the plan that it buys under and an account of its own."""
+"""From a study to its cells, each with the plan that it buys under and accounts of its own."""
 
 from dataclasses import dataclass
 from typing import Any
 
 from attacker.cells.cell import Cell, content_hash, essence
+from attacker.dealing import shares
 from attacker.lab.study.schema import Attacker, Mode, PlanSpec, Study
+from attacker.sybil import suffixes
 
 _DIGITS = 8
+_WORDS = 40
+"""Characters of an account's name that say which cell it is; the rest of 64 tells it apart."""
 
 
 @dataclass(frozen=True)
@@ -41,14 +45,30 @@ class StudyCell:
     seed: int
     name: str
     cell: Cell
-    """Where two cells are the same attack on the same plan, they share this one and its key."""
+    """Where two cells are the same attack on the same plan, they share this one and its keys."""
 
     def account(self, tag: str) -> str:
-        """Return the account that pays: the same in every run, for answers depend on it."""
+        """Return the account that pays: the same in every run, for answers depend on it.
+
+        The names of a Sybil's accounts begin with it.
+        """
         words = (self.plan.spec.id, self.plan.mode.id, f"b{self.budget}", f"s{self.seed}")
+        room = _WORDS - len(self._suffixes[-1])
         return "-".join(
-            ("-".join(words)[:40].rstrip("-"), self.cell.identity, *filter(None, [tag]))
+            ("-".join(words)[:room].rstrip("-"), self.cell.identity, *filter(None, [tag]))
         )
+
+    def shares(self, account: str) -> dict[str, int]:
+        """Return the clips that each of its accounts may buy, by name; together its budget.
+
+        ``account`` is what the names begin with. A cell that is no Sybil has this one alone.
+        """
+        parts = shares(self.budget, len(self._suffixes))
+        return {account + end: part for end, part in zip(self._suffixes, parts, strict=True)}
+
+    @property
+    def _suffixes(self) -> tuple[str, ...]:
+        return suffixes(self.cell.experiment.query.accounts)
 
 
 def resolve(study: Study) -> tuple[StudyCell, ...]:

@@ -20,16 +20,17 @@ Columns = Mapping[str, Type]
 CELLS: Columns = {
     "study": "text", "cell": "text", "identity": "text", "plan": "text", "chain": "text",
     "label_mode": "text", "budget": "int", "attacker": "text", "adaptive": "bool",
-    "knowledge": "text", "seed": "int", "bought": "int", "charged": "int",
+    "knowledge": "text", "seed": "int", "accounts": "int", "bought": "int", "charged": "int",
     "price_per_clip": "float", "spent_money": "float", "kept": "int", "coverage": "float",
     "accuracy": "float", "fidelity": "float", "victim_accuracy": "float", "chance": "float",
     "queries_to_50": "int", "queries_to_80": "int", "queries_to_95": "int",
     "seconds": "float", "took_s": "float", "folder": "text",
 }  # fmt: skip
-"""One row a cell. ``chain`` (the defences) and ``knowledge`` are JSON; ``bought`` counts clips that
-were answered and ``charged`` what the ledger took for them; ``queries_to_50`` is the first mark at
-which the surrogate has 50 % of the victim's accuracy, or null; ``seconds`` is the audio bought and
-``took_s`` the wall time of the run that finished the cell; ``folder`` lies below the victim's."""
+"""One row a cell. ``chain`` (the defences) and ``knowledge`` are JSON; ``accounts`` are those
+that bought, more than one for a Sybil; ``bought`` counts clips that were answered and ``charged``
+what the ledger took for them, of all accounts; ``queries_to_50`` is the first mark at which the
+surrogate has 50 % of the victim's accuracy, or null; ``seconds`` is the audio bought and ``took_s``
+the wall time of the run that finished the cell; ``folder`` lies below the victim's."""
 
 HONEST: Columns = {
     "study": "text", "plan": "text", "user": "text", "seed": "int", "clips": "int",

@@ -1,4 +1,4 @@
-"""Runs a study: sells its plans, gives every cell a key, runs what is not done, writes the rows."""
+"""Runs a study: sells its plans, keys its cells, runs what is not done, writes the rows."""
 
 import asyncio
 import json
@@ -21,7 +21,7 @@ from attacker.lab.audit import Auditor
 from attacker.lab.bundle import read_bundle
 from attacker.lab.paper.score import Scorer
 from attacker.lab.reading import predict_surrogate
-from attacker.lab.study.keys import KEY_NAME, KeyRing, read_account
+from attacker.lab.study.keys import KEY_NAME, KeyRing, bill, read_account
 from attacker.lab.study.measure import CellRows
 from attacker.lab.study.resolve import SoldPlan, StudyCell, distinct, resolve
 from attacker.lab.study.rows import CELLS, CELLS_NAME, write_rows
@@ -38,6 +38,10 @@ from shared.corpora import Progress
 CELL_NAME, MANIFEST_NAME, CELLS_FOLDER = "cell.yaml", "study.json", "cells"
 ENDS = ("budget-spent", "caps-met", "account-exhausted")
 """A plan that charges more than a clip for a clip ends a campaign early: a result like any."""
+_HIDDEN = (
+    "EARSHOT_KEY", "EARSHOT_KEYS", "EARSHOT_AUDIT_KEY", "EARSHOT_ADMIN_KEY", "EARSHOT_PROXY_ROOT",
+)  # fmt: skip
+"""A cell's process is the attacker: it sees its own keys and no others."""
 _TAG = re.compile(r"[a-z0-9]{0,10}")
 Placed = tuple[StudyCell, Path]
 
@@ -91,11 +95,9 @@ class StudyRunner:
             place = folder / CELLS_NAME
             writer = _RowWriter(watcher, lambda: _write_rows(rows, placed, place))
             jobs = [self._job(cell, path, admin, rows.scorer) for cell, path in _distinct(chosen)]
-            # A cell's process is the attacker: it sees its own key and no other.
-            hidden = ("EARSHOT_KEY", "EARSHOT_AUDIT_KEY", "EARSHOT_ADMIN_KEY", "EARSHOT_PROXY_ROOT")
             try:
                 statuses = run_jobs(
-                    jobs, self.jobs, writer, dict.fromkeys(hidden, ""), launch=self.launch
+                    jobs, self.jobs, writer, dict.fromkeys(_HIDDEN, ""), launch=self.launch
                 )
             finally:
                 for problem in _write_rows(rows, placed, place):
@@ -109,7 +111,7 @@ class StudyRunner:
             OracleError: it cannot be reached, or does not take the audit key.
             ExperimentError: its audio is not that of the study.
         """
-        card, _ = asyncio.run(ask(self.url, self.audit_key, self.patience_s))
+        card, _ = asyncio.run(ask(self.url, (self.audit_key,), self.patience_s))
         what = f"{self.study.name} with the profile {self.profile}"
         self.study.audio.demand(card, self.url, what=what, victim=self.study.victim)
         return card
@@ -154,7 +156,7 @@ class StudyRunner:
         return Scorer.of(bundle, self.home(card), label, predict, self.cache)
 
     def _prepare(self, admin: AdminClient, chosen: Sequence[Placed]) -> None:
-        """Sell the plans, and leave in each cell's folder its experiment and its key."""
+        """Sell the plans, and leave in each cell's folder its experiment and its keys."""
         todo = [(cell, folder) for cell, folder in _distinct(chosen) if not is_done(folder)]
         sell(admin, [cell.plan for cell, _ in todo])
         ring = KeyRing.ask(admin, self.tag)
@@ -173,8 +175,7 @@ class StudyRunner:
         def conclude() -> dict[str, Any]:
             facts = inspect(folder, experiment, ENDS)
             scorer.score(folder, facts[CAMPAIGN]["surrogates"])
-            usage = admin.usage(read_account(folder) or cell.account(self.tag))
-            paid = {"account": usage.account, "charged": usage.spent, "spent_money": usage.cost}
+            paid = bill(admin, cell, read_account(folder) or cell.account(self.tag))
             return {"identity": cell.cell.identity, **paid, **facts}
 
         place = ("run", str(folder / CELL_NAME), "--out", str(folder))

@@ -16,7 +16,7 @@ from shared.corpora import CorpusSpec
 Id = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,23}$")]
 """Short and plain: plans, accounts and folders are named after it."""
 _OWN_FIELDS = ("name", "label_mode", "top_k", "decimals", "temperature", "defences", "budget")
-_OVERRIDES = ("proxy", "source", "sampler", "iterations", "knowledge", "surrogate")
+_OVERRIDES = ("proxy", "source", "sampler", "iterations", "query", "knowledge", "surrogate")
 
 
 class Mode(Frozen):
@@ -80,13 +80,15 @@ class Attacker(Frozen):
     iterations: int = Field(default=1, ge=1)
     proxy: str | None = None
     """Name of one of the study's corpora; the study's own ``proxy`` unless given."""
+    query: dict[str, Any] = Field(default={})
+    """What differs from the study's ``query``, such as ``accounts``: the number of a Sybil's."""
     knowledge: dict[str, Any] = Field(default={})
     """What is granted beyond the study's ``knowledge``."""
     surrogate: dict[str, Any] = Field(default={})
     """What differs from the study's ``surrogate``."""
     by_plan: dict[str, dict[str, Any]] = Field(default={})
     """What it does otherwise, by ``*/MODE``, ``PLAN`` or ``PLAN/MODE``; the later of these is
-    merged over the earlier. The keys are those above: proxy to surrogate."""
+    merged over the earlier. The keys are those above: source to surrogate."""
 
     @field_validator("by_plan")
     @classmethod
@@ -128,7 +130,7 @@ class Study(Frozen):
     audio: Audio
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(min_length=1)
     budgets: tuple[Annotated[int, Field(ge=1)], ...] = Field(min_length=1)
-    """Clips that one cell may buy; each budget is a campaign of its own under its own key."""
+    """Clips that one cell may buy; each budget is a campaign of its own under its own keys."""
     marks: tuple[Annotated[float, Field(gt=0, le=1)], ...] = (1.0,)
     """Shares of a budget at which a surrogate is trained."""
     label_modes: tuple[Mode, ...] = Field(min_length=1)
@@ -192,7 +194,7 @@ class Study(Frozen):
             "profile": self._profile(),
             "knowledge": merge(self.knowledge.model_dump(mode="json"), said["knowledge"]),
             "proxy": self.corpora[corpus].model_dump(mode="json"),
-            "query": self.query.model_dump(mode="json"),
+            "query": merge(self.query.model_dump(mode="json"), said["query"]),
             "budget": budget,
             "marks": sorted({max(1, round(share * budget)) for share in self.marks}),
             "campaigns": [{"name": CAMPAIGN, **campaign}],

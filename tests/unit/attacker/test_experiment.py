@@ -157,6 +157,10 @@ def test_a_resolved_experiment_reads_back_the_same(write: Write, tmp_path: Path)
         ({"knowledge": {"defence": {"decimals": 2}}}, ["knowledge.defence", "`kind` is missing"]),
         ({"knowledge": {"defence": {"kind": "rounding"}}}, ["decimals", "missing"]),
         ({"knowledge": {"defence": "maybe"}}, ["knowledge.defence", "maybe"]),
+        (
+            {"budget": 40, "marks": [], "query": {"batch_clips": 40, "accounts": 41}},
+            ["41 accounts cannot share a budget of 40", "query.accounts"],
+        ),
         ({"budget": 63, "marks": []}, ["a budget of 63", "one batch of 64", "query.batch_clips"]),
     ],
 )

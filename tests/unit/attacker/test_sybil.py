@@ -8,13 +8,14 @@ import pytest
 
 from attacker.campaign import Campaign, CampaignSettings, End
 from attacker.commands.options import read_keys
+from attacker.dealing import Spread, shares
 from attacker.errors import ExperimentError, VictimUnreachable
 from attacker.journal import Journal
 from attacker.samplers import SamplerContext
 from attacker.samplers.keep_all import KeepAllSpec
 from attacker.sources import SourceContext
 from attacker.sources.gaussian_noise import GaussianNoiseSpec
-from attacker.sybil import Spread, SybilOracle, account_in, suffix_of
+from attacker.sybil import SybilOracle, account_in, as_one, demand_keys, suffixes
 from shared.contract import AccountStatus
 from tests.support.fake_oracle import RATE_HZ, SAMPLES, FakeOracle
 
@@ -67,17 +68,18 @@ def run(folder: Path, oracle: SybilOracle, how: CampaignSettings) -> End:
 
 
 def test_a_key_names_its_account() -> None:
-    assert [account_in(f"c0ffee-12{suffix_of(n)}") for n in (0, 7, 63)] == [0, 7, 63]
+    assert [account_in(f"c0ffee-12{end}") for end in suffixes(64)] == list(range(64))
+    assert suffixes(1) == ("",)
     assert account_in("c0ffee-12") == 0
 
 
-@pytest.mark.parametrize(
-    ("spread", "spent"), [("in_turn", [36, 32, 32]), ("contiguous", [34, 33, 33])]
-)
-def test_accounts_share_a_budget(spread: Spread, spent: list[int], tmp_path: Path) -> None:
+@pytest.mark.parametrize("spread", ["in_turn", "contiguous"])
+def test_accounts_share_a_budget_to_the_clip(spread: Spread, tmp_path: Path) -> None:
     accounts = customers("a", "b", "c")
+    for account, share in zip(accounts, shares(100, 3), strict=True):
+        account.budget = share
     assert run(tmp_path, SybilOracle(accounts), settings(spread)) == "budget-spent"
-    assert [account.spent for account in accounts] == spent
+    assert [account.spent for account in accounts] == [34, 33, 33]
     first = [account_in(key) for key in accounts[1].sent]
     assert set(first) == {1}
     journal = Journal.read(tmp_path)
@@ -171,3 +173,16 @@ def test_a_single_key_is_one_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EARSHOT_KEY", "ek_alone")
     assert read_keys("", None) == ("ek_alone",)
     assert read_keys("ek_said", None) == ("ek_said",)
+
+
+def test_there_is_a_key_for_every_account_or_one_line_that_says_so() -> None:
+    assert demand_keys(["a", "b", "c"], 2) == ("a", "b")
+    for keys, given in ((["a"], "one key is given"), (["a", "b"], "2 keys are given")):
+        with pytest.raises(ExperimentError, match=f"accounts is 3, but {given}. Write one key"):
+            demand_keys(keys, 3)
+
+
+def test_one_customer_is_no_sybil() -> None:
+    one, two = customers("a", "b")
+    assert as_one([one]) is one
+    assert isinstance(as_one([one, two]), SybilOracle)

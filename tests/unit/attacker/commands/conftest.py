@@ -13,7 +13,7 @@ Call = Callable[..., tuple[int, str]]
 @pytest.fixture
 def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
     """Return a caller of the command line in this process: (exit code, all output)."""
-    for name in ("EARSHOT_KEY", "EARSHOT_AUDIT_KEY", "EARSHOT_URL"):
+    for name in ("EARSHOT_KEY", "EARSHOT_KEYS", "EARSHOT_AUDIT_KEY", "EARSHOT_URL"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("COLUMNS", "200")
 

@@ -45,7 +45,7 @@ class World:
             profile="desk",
             out=self.path / "out",
             url="http://nowhere",
-            key="k",
+            keys=("k",),
             cache=self.path / "cache",
             device="cpu",
             patience_s=1,
@@ -125,6 +125,17 @@ def test_finished_and_equal_cells_are_not_to_do(world: World) -> None:
     names = [cell.name for cell, _ in runner.todo(resolved, home)]
     assert len(names) == 7
     assert "proxy-full-s0" not in names
+
+
+def test_a_table_needs_the_keys_of_its_largest_sybil(world: World) -> None:
+    assert world.runner().table.accounts == 1
+    runner = world.runner(query={"batch_clips": 10, "accounts": 2}, rows__0__query={"accounts": 3})
+    assert runner.table.accounts == 3
+    cells = runner.prepare(world.card()).cells
+    found = {row: made[0].experiment.query.accounts for row, made in cells.items()}
+    assert found == dict.fromkeys(cells, 2) | {"proxy-full": 3}
+    with pytest.raises(ExperimentError, match="accounts is 3, but one key is given"):
+        runner.forecast()
 
 
 def test_jobs_are_ordered_and_no_key_is_in_their_arguments(world: World) -> None:

@@ -8,7 +8,7 @@ import pytest
 from attacker.errors import ExperimentError
 from attacker.lab.admin import AdminClient
 from attacker.lab.study.file import load_study
-from attacker.lab.study.keys import ACCOUNT_NAME, KEY_NAME, KeyRing, read_account
+from attacker.lab.study.keys import ACCOUNT_NAME, KEY_NAME, KeyRing, bill, read_account
 from attacker.lab.study.resolve import StudyCell, resolve
 from shared.contract import AccountUsage, IssuedKey, KeyInfo
 from tests.support.studies import write_study
@@ -32,10 +32,13 @@ class Counting(AdminClient):
     def keys(self) -> dict[str, KeyInfo]:
         return {info.key_id: info for info in self.issued}
 
+    def usage(self, account: str) -> AccountUsage:
+        return self.accounts()[account]
+
     def accounts(self) -> dict[str, AccountUsage]:
         return {
             name: AccountUsage(
-                account=name, spent=spent, queries=1, audited=0, cost=0.0, budget=None,
+                account=name, spent=spent, queries=1, audited=0, cost=spent / 2, budget=None,
                 remaining=None, last_at=None, keys=[],
             )
             for name, spent in self.spent.items()
@@ -45,6 +48,13 @@ class Counting(AdminClient):
 @pytest.fixture
 def cell(tmp_path: Path) -> StudyCell:
     return resolve(load_study(write_study(tmp_path / "t.yaml"), "desk"))[0]
+
+
+@pytest.fixture
+def sybil(tmp_path: Path) -> StudyCell:
+    """A cell that three accounts pay for."""
+    path = write_study(tmp_path / "s.yaml", attackers__0__query={"accounts": 3})
+    return resolve(load_study(path, "desk"))[0]
 
 
 @pytest.fixture
@@ -107,3 +117,56 @@ def test_an_account_that_bought_elsewhere_is_refused(cell: StudyCell, folder: Pa
     KeyRing.ask(operator, "again").check(cell, folder)
     KeyRing.ask(operator, "").provide(cell, folder)  # it began here
     KeyRing.ask(operator, "").check(cell, folder)
+
+
+def test_a_sybil_gets_a_key_for_every_account_and_its_budget_in_all(
+    sybil: StudyCell, folder: Path
+) -> None:
+    operator = Counting()
+    KeyRing.ask(operator, "").provide(sybil, folder)
+    base = sybil.account("")
+    assert {info.account: info.budget for info in operator.issued} == sybil.shares(base)
+    assert sum(info.budget or 0 for info in operator.issued) == 20
+    assert (folder / KEY_NAME).read_text().splitlines() == [
+        f"lab_id{number}_secret_crc" for number in range(3)
+    ]
+    assert stat.S_IMODE((folder / KEY_NAME).stat().st_mode) == 0o600
+    assert read_account(folder) == base
+    KeyRing.ask(operator, "later").provide(sybil, folder)
+    assert len(operator.issued) == 3
+
+
+def test_only_the_keys_of_a_sybil_that_are_lost_are_made_anew(
+    sybil: StudyCell, folder: Path
+) -> None:
+    operator = Counting()
+    KeyRing.ask(operator, "t").provide(sybil, folder)
+    first = (folder / KEY_NAME).read_text().splitlines()
+    (folder / KEY_NAME).write_text(f"{first[0]}\nlab_other_secret_crc\n")
+    KeyRing.ask(operator, "").provide(sybil, folder)
+    again = (folder / KEY_NAME).read_text().splitlines()
+    assert again == [first[0], "lab_id3_secret_crc", "lab_id4_secret_crc"]
+    names = list(sybil.shares(sybil.account("t")))
+    assert [info.account for info in operator.issued] == [*names, *names[1:]]
+
+
+def test_any_account_of_a_sybil_that_bought_elsewhere_is_refused(
+    sybil: StudyCell, folder: Path
+) -> None:
+    operator = Counting()
+    last = list(sybil.shares(sybil.account("")))[-1]
+    operator.spent[last] = 6
+    with pytest.raises(ExperimentError, match=f"{last} has bought 6 clips in another folder"):
+        KeyRing.ask(operator, "").check(sybil, folder)
+
+
+def test_the_bill_of_a_sybil_is_that_of_all_its_accounts(cell: StudyCell, sybil: StudyCell) -> None:
+    operator = Counting()
+    operator.spent = {"x-a0": 7, "x-a1": 7, "x-a2": 5, "x": 20}
+    assert bill(operator, sybil, "x") == {
+        "account": "x",
+        "charged": 19,
+        "spent_money": 9.5,
+        "charged_to": {"x-a0": 7, "x-a1": 7, "x-a2": 5},
+    }
+    assert bill(operator, cell, "x")["charged"] == 20

@@ -32,6 +32,8 @@ def test_equal_attacks_share_a_cell_and_others_do_not(tmp_path: Path) -> None:
         ({"plans__1__label": "Another"}, False),
         ({"attackers__0__id": "innocent"}, False),
         ({"budgets": [20, 40, 60]}, False),
+        ({"attackers__0__query": {"accounts": 1, "spread": "in_turn"}}, False),
+        ({"attackers__0__query": {"accounts": 2}}, True),
         ({"plans__1__defences": [{"kind": "noise", "scale": 2.0}]}, True),
         ({"plans__1__price_per_clip": 3.0}, True),
         ({"plans__1__plan": {"rate_per_s": 5.0, "burst": 9}}, True),
@@ -66,10 +68,21 @@ def test_names_fit_the_wire_however_long_ids_are(tmp_path: Path) -> None:
     mode = {"id": longest, "label_mode": "soft"}
     found = cells(
         tmp_path, plans=[plan], label_modes=[mode], attackers__1__by_plan={},
-        attackers__0__id=longest, seeds=[2**31],
+        attackers__0__id=longest, seeds=[2**31], budgets=[10**9], by_budget={},
+        attackers__0__query={"accounts": 64},
     )  # fmt: skip
-    assert len(found) == 4
+    assert len(found) == 2
     for one in found.values():
         assert len(one.plan.name) <= 64
-        assert len(one.account("t" * 10)) <= 64
+        names = one.shares(one.account("t" * 10))
+        assert {len(name) <= 64 for name in names} == {True}
+        assert len(names) == one.cell.experiment.query.accounts
         assert len(one.cell.name) <= 64
+
+
+def test_the_accounts_of_a_sybil_share_its_budget(tmp_path: Path) -> None:
+    found = cells(tmp_path, attackers__0__query={"accounts": 3})
+    sybil, lone = found["none-soft-b20-naive-s0"], found["none-soft-b20-adaptive-s0"]
+    assert sybil.shares("x") == {"x-a0": 7, "x-a1": 7, "x-a2": 6}
+    assert lone.shares("x") == {"x": 20}
+    assert sybil.cell.identity != lone.cell.identity

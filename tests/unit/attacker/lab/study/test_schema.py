@@ -46,6 +46,19 @@ def test_an_adaptive_attacker_answers_each_plan_in_its_own_way(tmp_path: Path) -
     assert cells["noise-hard-b40-naive-s0"].surrogate.answers is None
 
 
+def test_an_attacker_may_be_a_sybil_everywhere_or_as_an_answer(tmp_path: Path) -> None:
+    changes = {
+        "attackers__0__query": {"accounts": 4, "spread": "contiguous"},
+        "attackers__1__by_plan__noise__query": {"accounts": 2},
+    }
+    study = load_study(write_study(tmp_path / "t.yaml", **changes), "desk")
+    query = {one.name: one.cell.experiment.query for one in resolve(study)}
+    sybil, lone = query["none-soft-b20-naive-s0"], query["none-soft-b20-adaptive-s0"]
+    assert (sybil.accounts, sybil.spread, sybil.batch_clips) == (4, "contiguous", 10)
+    assert (lone.accounts, lone.batch_clips) == (1, 10)
+    assert query["noise-hard-b20-adaptive-s0"].accounts == 2
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -63,6 +76,8 @@ def test_an_adaptive_attacker_answers_each_plan_in_its_own_way(tmp_path: Path) -
         ({"attackers__0__surrogate": {"answers": {"kind": "inversion"}}}, "known defence"),
         ({"by_budget": {30: {}}}, "budget 30; this study's are: 20, 40"),
         ({"marks": [0]}, "marks"),
+        ({"attackers__0__query": {"acounts": 4}}, "query.acounts"),
+        ({"attackers__0__query": {"accounts": 21}}, "21 accounts cannot share a budget of 20"),
         ({"thief": 1}, "unknown key"),
         ({"attackers": None}, "no study (it has no `attackers`)"),
         ({"profiles": {"paper": {}}}, "no profile 'desk'; it has paper"),

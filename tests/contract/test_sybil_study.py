@@ -1,0 +1,51 @@
+"""Policies that count per account, against one account and against a Sybil's, over HTTP."""
+
+from pathlib import Path
+
+import pytest
+
+from attacker.lab.study.keys import KEY_NAME
+from tests.support.command_line import caller
+from tests.support.laboratory import Laboratory
+from tests.support.studies import write_study
+from tests.support.tables import write_proxy
+from tests.support.victims import make_victim, running_victim
+
+PLAN = {
+    "id": "per-account", "label": "Per account", "label_modes": ["soft"],
+    "plan": {"account_budget": 10, "speaker_cap": {"speakers": 1, "beyond": "told"}},
+}  # fmt: skip
+
+
+@pytest.mark.timeout(300)
+def test_what_an_account_is_refused_a_sybil_gets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_study(
+        tmp_path / "tiny.yaml", budgets=[40], by_budget={}, plans=[PLAN],
+        query={"batch_clips": 5, "in_flight": 1},  # clips under way do not see each other
+        attackers__1__by_plan={"per-account": {"query": {"accounts": 4}}},
+        corpora__proxy__root=str(write_proxy(tmp_path / "proxy")),
+    )  # fmt: skip
+    # A customer's own keys in the environment are no cell's business.
+    monkeypatch.setenv("EARSHOT_KEYS", "ek_somebody\nek_else")
+    checkpoint = make_victim(tmp_path / "checkpoint")
+    with running_victim(checkpoint, tmp_path / "victim", new_keys=False) as victim:
+        lab = Laboratory(victim, tmp_path)
+        call = caller(monkeypatch, capsys, victim.url, str(tmp_path / "cache"))
+        words = ["study", str(path), *lab.options]
+        code, output = call(*words, key="")
+        assert code == 0, output
+        alone, sybil = (lab.rows()[f"per-account-soft-b40-{w}-s0"] for w in ("naive", "adaptive"))
+        assert (alone["accounts"], sybil["accounts"]) == (1, 4)
+        assert (alone["charged"], sybil["charged"]) == (10, 40)
+        assert alone["coverage"] == 0.2  # one speaker of five
+        assert sybil["coverage"] > alone["coverage"]
+        assert sorted(lab.spent().values()) == [10] * 5
+        counts = [len((cell / KEY_NAME).read_text().split()) for cell in lab.cells()]
+        assert sorted(counts) == [1, 4]
+
+        rows = lab.rows()
+        assert call(*words, key="")[0] == 0
+        assert lab.rows() == rows
+        assert sorted(lab.spent().values()) == [10] * 5
