@@ -1,6 +1,5 @@
 """`fingerprints`: clips that are nearly, but not exactly, one that the account has sent before."""
 
-import hashlib
 import hmac
 from typing import Literal
 
@@ -10,10 +9,9 @@ from pydantic import Field
 
 from victim_service.detectors.base import DetectorSpec, Memory, Reference
 from victim_service.detectors.log_mel import log_mel
-from victim_service.detectors.stepwise import Arrays, Row, Stepwise, a_ring, filled, push
+from victim_service.detectors.stepwise import Arrays, Repeats, Row, Stepwise, a_ring, filled, push
 
 _BITS = 256
-_DIGEST = 8
 _ONES = np.array([bin(byte).count("1") for byte in range(256)], np.uint8)
 
 
@@ -46,6 +44,7 @@ class Fingerprints(Stepwise):
         super().__init__(spec.window)
         self.kept, self.near, self.rate = spec.kept, spec.close, reference.sample_rate_hz
         self.salt = hmac.digest(reference.secret, b"earshot fingerprints", "sha256")
+        self.repeats = Repeats(reference.secret, spec.kept)
         self._axes: dict[int, npt.NDArray[np.float32]] = {}
 
     def fingerprint(self, clip: Row) -> npt.NDArray[np.uint8]:
@@ -57,22 +56,21 @@ class Fingerprints(Stepwise):
 
     def begin(self) -> Memory:
         """Return an empty ring of fingerprints and digests, and no near-duplicates."""
-        return a_ring("clips", self.kept, (_BITS // 8 + _DIGEST,), np.uint8) | {
-            "near": np.zeros(1, np.int64)
-        }
+        return (
+            a_ring("clips", self.kept, (_BITS // 8,), np.uint8)
+            | self.repeats.begin()
+            | {"near": np.zeros(1, np.int64)}
+        )
 
     def add(self, arrays: Arrays, embedding: Row, probabilities: Row, clip: Row) -> None:
         """Compare the clip with those before it, and remember it unless it is one of them."""
-        samples = np.ascontiguousarray(clip + np.float32(0), dtype="<f4").tobytes()
-        digest = hashlib.blake2b(samples, key=self.salt, digest_size=_DIGEST).digest()
-        mine, others = np.frombuffer(digest, np.uint8), filled(arrays, "clips")
-        if (others[:, -_DIGEST:] == mine).all(axis=1).any():
+        if not self.repeats.is_new(arrays, clip):
             return
         print_ = self.fingerprint(clip)
-        apart = _ONES[others[:, :-_DIGEST] ^ print_].sum(axis=1, dtype=np.int64)
+        apart = _ONES[filled(arrays, "clips") ^ print_].sum(axis=1, dtype=np.int64)
         if (apart <= self.near).any():
             arrays["near"] += 1
-        push(arrays, "clips", np.concatenate([print_, mine]))
+        push(arrays, "clips", print_)
 
     def score(self, memory: Memory) -> float:
         """Return near-duplicates per clip."""

@@ -7,7 +7,7 @@ import numpy.typing as npt
 from pydantic import Field
 
 from victim_service.detectors.base import DetectorSpec, Memory, Reference
-from victim_service.detectors.stepwise import Arrays, Row, Scale, Stepwise
+from victim_service.detectors.stepwise import Arrays, Repeats, Row, Scale, Stepwise
 
 _BATCH, _MOMENTUM, _MOST_CLIPS, _SEED = 32, 0.9, 2000, 20_221
 
@@ -33,12 +33,13 @@ class Hardness(Stepwise):
     hardness of a clip is the first snapshot from which on its label stays.
 
     Reference: Sadeghzadeh et al., "HODA: Hardness-Oriented Detection of Model Extraction Attacks",
-    IEEE TIFS 2024; there the snapshots are of the whole network, which nobody kept here.
+    IEEE TIFS 2024; there the snapshots are of the whole network, which nobody kept here, and clips
+    that come again are counted.
     """
 
     def __init__(self, spec: HardnessSpec, reference: Reference) -> None:
         super().__init__(spec.window)
-        self.scale = Scale(reference)
+        self.scale, self.repeats = Scale(reference), Repeats(reference.secret)
         self.heads = _train(self.scale.reference, reference.seen.probabilities, spec)
         counts = np.zeros(spec.snapshots)
         for row in self.scale.reference:
@@ -52,20 +53,24 @@ class Hardness(Stepwise):
         return changes[-1] if changes else 0
 
     def begin(self) -> Memory:
-        """Return an empty histogram."""
-        return {"counts": np.zeros(len(self.usual), np.int64)}
+        """Return an empty histogram, and no clip known."""
+        return self.repeats.begin() | {"counts": np.zeros(len(self.usual), np.int64)}
 
     def add(self, arrays: Arrays, embedding: Row, probabilities: Row, clip: Row) -> None:
-        """Count the clip."""
+        """Count the clip, unless it came before."""
+        if not self.repeats.is_new(arrays, clip):
+            return
         arrays["counts"][self.hardness(self.scale(embedding))] += 1
 
     def score(self, memory: Memory) -> float:
-        """Return the distance to the usual histogram."""
+        """Return the distance to the usual histogram; 0 with too few new clips to tell."""
+        if 2 * memory["counts"].sum() < self.window:
+            return 0.0
         return pearson_distance(memory["counts"].astype(np.float64), self.usual)
 
     def close(self, memory: Memory) -> Memory:
         """Count anew."""
-        return self.begin()
+        return {**memory, "counts": np.zeros(len(self.usual), np.int64)}
 
 
 def pearson_distance(one: npt.NDArray[np.float64], other: npt.NDArray[np.float64]) -> float:

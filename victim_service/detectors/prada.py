@@ -1,6 +1,5 @@
 """`prada`: distances between an account's queries of one label that look drawn by a rule."""
 
-import hashlib
 from typing import Literal
 
 import numpy as np
@@ -11,6 +10,7 @@ from victim_service.detectors.shapiro import FEWEST, MOST, shapiro_wilk
 from victim_service.detectors.stepwise import (
     Arrays,
     Half,
+    Repeats,
     Row,
     Scale,
     Stepwise,
@@ -54,7 +54,7 @@ class Prada(Stepwise):
         super().__init__(spec.window)
         self.kept, self.distances, self.least = spec.kept, spec.distances, spec.least
         self.scale = Scale(reference)
-        self.secret = reference.secret[:64]
+        self.repeats = Repeats(reference.secret, spec.kept)
         self.classes = reference.seen.probabilities.shape[1]
 
     def begin(self) -> Memory:
@@ -63,17 +63,15 @@ class Prada(Stepwise):
             a_ring("clips", self.kept, (len(self.scale.mean),), np.float16)
             | a_ring("labels", self.kept, (), np.int32)
             | a_ring("apart", self.kept, (), np.float32)
-            | a_ring("known", self.kept, (), np.int64)
+            | self.repeats.begin()
             | a_ring("distances", self.distances, (), np.float32)
             | {"thresholds": np.zeros(self.classes, np.float32)}
         )
 
     def add(self, arrays: Arrays, embedding: Row, probabilities: Row, clip: Row) -> None:
         """Note the clip's distance, and let it stand for its label if it is far enough."""
-        digest = self._digest(clip)
-        if (filled(arrays, "known") == digest).any():
+        if not self.repeats.is_new(arrays, clip):
             return
-        push(arrays, "known", digest)
         row, label = self.scale(embedding).astype(np.float16), int(probabilities.argmax())
         same = filled(arrays, "labels") == label
         if not same.any():
@@ -89,10 +87,6 @@ class Prada(Stepwise):
             if len(apart):
                 lowest = np.float32(apart.mean() - apart.std())
                 arrays["thresholds"][label] = max(arrays["thresholds"][label], lowest)
-
-    def _digest(self, clip: Row) -> int:
-        found = hashlib.blake2b(clip.tobytes(), digest_size=8, key=self.secret)
-        return int.from_bytes(found.digest(), "big", signed=True)
 
     @staticmethod
     def _join(arrays: Arrays, row: Half, label: int, distance: np.float32) -> None:

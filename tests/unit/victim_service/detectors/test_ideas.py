@@ -21,6 +21,13 @@ from victim_service.detectors.shapiro import shapiro_wilk
 WORLD = World()
 
 
+def a_bot() -> Seen:
+    """Ten clips in turn, the same samples each time."""
+    one = WORLD.one_speaker(10)
+    places = np.resize(np.arange(10), 300)
+    return Seen(one.embeddings[places], one.probabilities[places], one.clips[places])
+
+
 class TestShapiroWilk:
     @pytest.mark.parametrize("count", [12, 20, 50, 100, 200, 1000])
     @pytest.mark.parametrize("law", ["normal", "exponential", "uniform"])
@@ -50,11 +57,7 @@ class TestPrada:
         assert next(scores(prada, WORLD.chain(100))) == 0
 
     def test_prada_counts_no_clip_that_comes_again(self):
-        prada = PradaSpec(least=40).build(WORLD.reference)
-        one = WORLD.one_speaker(10)
-        places = np.resize(np.arange(10), 300)
-        bot = Seen(one.embeddings[places], one.probabilities[places], one.clips[places])
-        assert max(scores(prada, bot)) == 0
+        assert max(scores(PradaSpec(least=40).build(WORLD.reference), a_bot())) == 0
 
 
 class TestSeat:
@@ -98,6 +101,9 @@ class TestMmdWindow:
 
 
 class TestHardness:
+    def test_a_bot_says_too_little_to_be_judged(self):
+        assert max(scores(HardnessSpec().build(WORLD.reference), a_bot())) == 0
+
     def test_the_histogram_counts_each_clip_once(self):
         hardness = HardnessSpec().build(WORLD.reference)
         memory = hardness.extend(hardness.begin(), WORLD.everybody(50))
