@@ -24,7 +24,7 @@ ATTACKS: dict[str, Callable[[World, int], Seen]] = {
     "seat": World.jittered,
 }
 """The stream that each idea was made for."""
-BYTES = {"coverage": 1_000, "energy_cusum": 100, "hardness": 1_000, "mmd_window": 10_000}
+BYTES = {"coverage": 1_000, "energy_cusum": 100, "hardness": 3_000, "mmd_window": 10_000}
 MOST_BYTES, MOST_BYTES_LARGE = 64_000, 130_000
 
 HONEST = [
