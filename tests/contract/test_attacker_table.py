@@ -135,18 +135,18 @@ def test_a_row_may_be_a_sybils_and_needs_its_keys(
 ) -> None:
     keys = [add_key(victim.ledger_path, f"sybil-{n}", budget=n) for n in (14, 13, 12)]
     path = write_table(
-        tmp_path / "tiny.yaml", rows=TINY["rows"][:1], seeds=[0], claims=[], curve=None,
-        profiles__desk__rows={}, rows__0__query={"accounts": 3},
+        tmp_path / "tiny.yaml", rows=[{**TINY["rows"][0], "query": {"accounts": 3}}], seeds=[0],
+        claims=[], curve=None, profiles__desk__rows={},
     )  # fmt: skip
     options = [str(path), "--out", str(tmp_path / "out"), "--key-file", str(tmp_path / "keys")]
     (tmp_path / "keys").write_text("\n".join(keys[:2]))
     for command in ("plan", "run"):
         code, output = call(command, *options, key="")
-        assert code == 1, output
+        assert code == 2, output
         assert "query.accounts is 3, but 2 keys are given" in output
     (tmp_path / "keys").write_text("\n".join([*keys[:2], keys[1]]))
     code, output = call("plan", *options, key="")
-    assert code == 1
+    assert code == 2
     assert "which is no Sybil" in output
     (tmp_path / "keys").write_text("\n".join(keys))
     code, output = call("plan", *options, key="")

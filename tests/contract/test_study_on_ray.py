@@ -1,4 +1,7 @@
-"""A study on two Ray workers of this machine, one of which is killed: the rows of a local run."""
+"""A study on two Ray workers of this machine, one of which is killed: the rows of a local run.
+
+Two of its cells are a Sybil's.
+"""
 
 import os
 import signal
@@ -27,8 +30,9 @@ def run(
 ) -> tuple[list[dict[str, Any]], int]:
     """Run TINY against a victim of its own ledger; return its rows and how often workers died."""
     folder.mkdir()
-    root = {"corpora__proxy__root": str(folder.parent / "proxy")}
-    study = write_study(folder / "tiny.yaml", **root)
+    changes: dict[str, Any] = {"corpora__proxy__root": str(folder.parent / "proxy")}
+    changes["attackers__1__by_plan__noise__query"] = {"accounts": 2}
+    study = write_study(folder / "tiny.yaml", **changes)
     out, killed = folder / "out", 0
     with running_victim(
         checkpoint, folder / "victim", new_keys=False, secret_file=str(secret)
@@ -72,4 +76,5 @@ def test_two_workers_one_of_them_killed_give_the_rows_of_a_local_run(tmp_path: P
     on_ray, killed = run(tmp_path / "there", checkpoint, secret, ray=True)
     assert killed == 1
     assert len(local) == CELLS
+    assert sorted(row["accounts"] for row in local) == [1] * (CELLS - 2) + [2, 2]
     assert on_ray == local
