@@ -45,7 +45,7 @@ def transcript(tmp_path_factory: pytest.TempPathFactory) -> dict[int, tuple[str,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
     try:
-        output, _ = shell.communicate(timeout=600)
+        output, _ = shell.communicate(timeout=900)
     except subprocess.TimeoutExpired:
         os.killpg(shell.pid, signal.SIGKILL)  # and the service that the page started
         output, _ = shell.communicate()
@@ -65,7 +65,7 @@ def script_lines(number: int, command: str, port: int) -> list[str]:
 
 
 @pytest.mark.e2e
-@pytest.mark.timeout(700)
+@pytest.mark.timeout(1000)
 @pytest.mark.parametrize("number", range(len(COMMANDS)), ids=lambda n: COMMANDS[n][:60])
 def test_command(transcript: dict[int, tuple[str, str]], number: int) -> None:
     assert number in transcript, "the shell ended before this command"
@@ -74,7 +74,7 @@ def test_command(transcript: dict[int, tuple[str, str]], number: int) -> None:
 
 
 @pytest.mark.e2e
-@pytest.mark.timeout(700)
+@pytest.mark.timeout(1000)
 def test_what_the_page_promises_is_there(transcript: dict[int, tuple[str, str]]) -> None:
     outputs = {COMMANDS[number]: output for number, (_, output) in transcript.items()}
     assert "report.html" in outputs["make demo"]
