@@ -35,7 +35,7 @@ _MODE_NEEDS: dict[LabelMode, Form] = {
     "soft": "label",
     "hard": "label",
     "rounded": "top",
-    "top_k": "coarse",
+    "top_k": "top",
     "temperature": "soft",
 }
 """The least that rows must tell after the defences: a mode that shows more would show what is
@@ -118,9 +118,7 @@ class Plan(Frozen):
         self._check()
         for rung in range(1, len(self.ladder.steps) + 1 if self.ladder else 0):
             try:
-                plan = terms_of(self, rung).plan
-                check_chain(plan.defences)
-                plan._check()
+                terms_of(self, rung).plan._check()
             except ValueError as error:
                 raise ValueError(f"ladder, step {rung}: {error}") from error
         return self
@@ -136,7 +134,7 @@ class Plan(Frozen):
                 "beyond: uniform has no label to tell in label_mode hard: it would always be the "
                 "first one. Set beyond: told"
             )
-        check_release(self.defences, self.label_mode, _MODE_NEEDS[self.label_mode])
+        check_release(self.defences, self.label_mode, _MODE_NEEDS[self.label_mode], self.top_k)
 
     @property
     def leakage_measure(self) -> Measure:

@@ -16,7 +16,13 @@ from victim_service.defences.base import (
     Probabilities,
     clip_digests,
 )
-from victim_service.defences.chain import check_chain, check_release
+from victim_service.defences.chain import (
+    check_chain,
+    check_forms,
+    check_release,
+    check_repeats,
+    leaves,
+)
 from victim_service.defences.confidence_buckets import ConfidenceBucketsSpec
 from victim_service.defences.dawn import DawnSpec
 from victim_service.defences.deceptive_labels import DeceptiveLabelsSpec
@@ -86,7 +92,10 @@ __all__ = [
     "DefenceContext",
     "DefenceSpec",
     "check_chain",
+    "check_forms",
     "check_release",
+    "check_repeats",
     "clip_digests",
     "defend",
+    "leaves",
 ]

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import get_args
 
 from victim_service.defences.base import DefenceSpec, Form
+from victim_service.defences.top_k import TopKSpec
 
 _FORMS: tuple[Form, ...] = get_args(Form)
 _WORDS: dict[Form, str] = {
@@ -21,24 +22,55 @@ def check_chain(specs: Sequence[DefenceSpec]) -> None:
     Raises:
         ValueError: a link softens, or draws on, what the links before it took away, or repeats one.
     """
-    left: Form = "soft"
-    by = ""
+    check_repeats(specs)
+    check_forms(specs)
+
+
+def check_repeats(specs: Sequence[DefenceSpec]) -> None:
+    """Return when no link repeats another.
+
+    Raises:
+        ValueError: two of a kind do what one can do alone.
+    """
     seen: set[str] = set()
     for spec in specs:
         if spec.kind in seen and not spec.repeats:
             raise ValueError(f"two of {spec.kind} do what one can do alone. Keep one of them")
+        seen.add(spec.kind)
+
+
+def check_forms(specs: Sequence[DefenceSpec], left: Form = "soft", by: str = "") -> None:
+    """Return when each link finds what it needs in rows that tell ``left`` at first.
+
+    ``by`` names what took away the rest, for the message.
+
+    Raises:
+        ValueError: a link softens, or draws on, what was taken away before it.
+    """
+    for spec in specs:
         if _less(left, spec.needs):
             raise ValueError(
                 f"{spec.kind} needs {_WORDS[spec.needs]}, and {by} before it leaves no more than "
                 f"{_WORDS[left]}. Put {spec.kind} before {by}, or leave one of them out"
             )
-        seen.add(spec.kind)
+        left, by = leaves((spec,), left, by)
+
+
+def leaves(specs: Sequence[DefenceSpec], left: Form = "soft", by: str = "") -> tuple[Form, str]:
+    """Return what rows that told ``left`` at most, because of ``by``, tell at most after a chain,
+    and because of what."""
+    for spec in specs:
         if _less(spec.gives, left):
             left, by = spec.gives, spec.kind
+    return left, by
 
 
-def check_release(specs: Sequence[DefenceSpec], mode: str, needs: Form) -> None:
+def check_release(
+    specs: Sequence[DefenceSpec], mode: str, needs: Form, labels: int | None = None
+) -> None:
     """Return when label mode ``mode``, which ``needs`` rows of a form, makes sense after a chain.
+
+    ``labels`` is how many probabilities the mode shows; None for all, or for none.
 
     Raises:
         ValueError: it shows what the chain took away.
@@ -48,6 +80,11 @@ def check_release(specs: Sequence[DefenceSpec], mode: str, needs: Form) -> None:
             raise ValueError(
                 f"label_mode {mode} needs {_WORDS[needs]}, and {spec.kind} leaves no more than "
                 f"{_WORDS[spec.gives]}. Take another label mode, or leave {spec.kind} out"
+            )
+        if labels is not None and isinstance(spec, TopKSpec) and spec.k < labels:
+            raise ValueError(
+                f"label_mode {mode} shows {labels} probabilities, and {spec.kind} leaves {spec.k}. "
+                f"Show {spec.k} or less, or leave {spec.kind} out"
             )
 
 

@@ -1,10 +1,14 @@
 """What each step of a ladder changes, and which ladders are refused."""
 
+from fractions import Fraction
+from math import ceil
+
 import pytest
 
 from shared.config import ConfigError, validate
-from victim_service.ladder import STEPS, terms_of
+from victim_service.ladder import terms_of
 from victim_service.plans import Plan, read_plan
+from victim_service.steps import STEPS
 
 ALL = [
     {"kind": "price_up", "factor": 2},
@@ -55,6 +59,20 @@ def test_units_are_rounded_up(factor, plain, clips, units):
     assert terms_of(plan, 0).units(plain, clips) == plain
 
 
+@pytest.mark.parametrize("factor", ["1.1", "1.05", "1.15", "1.2", "2.3", "3.7", "1.001", "99.9"])
+def test_a_price_is_exact_in_the_number_that_was_written(factor):
+    steps = [{"kind": "price_up", "factor": float(factor)}] * 2
+    plan = plan_with(*steps)
+    for clips in range(1, 400):
+        for rung in (1, 2):
+            exact = ceil(clips * Fraction(factor) ** rung)
+            assert terms_of(plan, rung).units(None, clips) == exact
+    tenth = terms_of(plan_with({"kind": "price_up", "factor": 1.1}), 1)
+    assert [tenth.units(None, clips) for clips in (50, 90, 100, 110, 170)] == [
+        55, 99, 110, 121, 187
+    ]  # fmt: skip
+
+
 def test_a_plan_with_a_ladder_survives_its_own_document():
     plan = plan_with(*ALL, detectors=[])
     assert read_plan(plan.model_dump_json(), "p") == plan
@@ -69,6 +87,12 @@ def test_a_plan_with_a_ladder_survives_its_own_document():
         ([{"kind": "price_up", "factor": 1}], {}, "greater than 1"),
         ([{"kind": "challenge", "bits": 99}], {}, "less than or equal"),
         ([{"kind": "degrade"}], {}, "changes nothing"),
+        ([{"kind": "degrade", "defences": [{"kind": "dawn"}]}], {}, "that nobody can verify"),
+        (
+            [{"kind": "degrade", "defences": [{"kind": "label_only"}, {"kind": "label_only"}]}],
+            {},
+            "two of label_only do what one can do alone",
+        ),
         ([{"kind": "degrade", "top_k": 2}], {}, "changes nothing"),
         ([{"kind": "degrade", "label_mode": "top_k"}], {}, "step 1: top_k goes with"),
         (
@@ -86,7 +110,23 @@ def test_a_plan_with_a_ladder_survives_its_own_document():
         (
             [{"kind": "throttle", "rate_per_s": 5, "burst": 5}],
             {"rate_per_s": 4, "burst": 4},
-            "step 1: throttle to 5 clips/s is no slower",
+            "step 1: throttle to 5 clips/s is no slower than the 4 before it. Set a lower",
+        ),
+        (
+            [{"kind": "throttle", "rate_per_s": 5, "burst": 1000}],
+            {"rate_per_s": 5, "burst": 10},
+            "step 1: throttle to 5 clips/s is no slower than the 5",
+        ),
+        (
+            [{"kind": "throttle", "rate_per_s": 4, "burst": 11}],
+            {"rate_per_s": 5, "burst": 10},
+            "a burst of 11 grants more at once than the 10 before it. Set burst to 10 or less",
+        ),
+        (
+            [{"kind": "throttle", "rate_per_s": 4, "burst": 9},
+             {"kind": "throttle", "rate_per_s": 3, "burst": 10}],
+            {},
+            "step 2: throttle to a burst of 10 grants more at once than the 9",
         ),
         ([{"kind": "suspend", "for_s": 3}], {}, "for_s"),
     ],

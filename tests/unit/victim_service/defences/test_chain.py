@@ -86,7 +86,8 @@ def test_a_chain_that_contradicts_itself_is_refused_with_the_reason(chain, reaso
 @pytest.mark.parametrize(
     ("chain", "mode", "reason"),
     [
-        ([LABEL], {"label_mode": "top_k", "top_k": 3}, "label_mode top_k needs shortened"),
+        ([LABEL], {"label_mode": "top_k", "top_k": 3}, "label_mode top_k needs the leading"),
+        ([BUCKETS], {"label_mode": "top_k", "top_k": 1}, "label_mode top_k needs the leading"),
         ([TOP], {"label_mode": "temperature", "temperature": 2.0}, "label_mode temperature needs"),
         ([BUCKETS], {"label_mode": "rounded", "decimals": 1}, "and confidence_buckets leaves"),
     ],
@@ -94,6 +95,12 @@ def test_a_chain_that_contradicts_itself_is_refused_with_the_reason(chain, reaso
 def test_a_label_mode_that_shows_what_is_gone_is_refused(chain, mode, reason):
     with pytest.raises(ConfigError, match=f"{reason}.*Take another label mode, or leave"):
         plan(chain, **mode)
+
+
+def test_label_mode_top_k_shows_no_more_than_top_k_left():
+    with pytest.raises(ConfigError, match="shows 4 probabilities, and top_k leaves 3"):
+        plan([TOP], label_mode="top_k", top_k=4)
+    assert plan([TOP], label_mode="top_k", top_k=3).top_k == 3
 
 
 @pytest.mark.parametrize("chain", [[LABEL], [DECEIVE], [BUCKETS], [TOP, ROUND], [NOISE]])

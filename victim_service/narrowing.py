@@ -1,0 +1,114 @@
+"""How a plan is made to tell less: what comes on top works on what the account was told before.
+
+The label mode becomes a link of the chain. So an answer of the narrower plan can be worked out from
+that of the plan itself, by anybody, and shows nothing that this did not show.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from shared.contract import LabelMode
+from victim_service.defences import DefenceSpec, check_forms, leaves
+from victim_service.defences.base import Form
+from victim_service.defences.label_only import LabelOnlySpec
+from victim_service.defences.rounding import RoundingSpec
+from victim_service.defences.temperature import TemperatureSpec
+from victim_service.defences.top_k import TopKSpec
+
+if TYPE_CHECKING:
+    from victim_service.plans import Plan
+
+_TELLS: dict[LabelMode, Form] = {
+    "soft": "soft",
+    "temperature": "soft",
+    "rounded": "coarse",
+    "top_k": "top",
+    "hard": "label",
+}
+_RANKS: dict[LabelMode, int] = {"soft": 2, "temperature": 1, "rounded": 1, "top_k": 1, "hard": 0}
+"""A mode may follow one of its own rank or above. Within a rank, what follows shortens further."""
+
+
+def narrowed(plan: "Plan", added: Sequence[DefenceSpec], mode: Mapping[str, Any]) -> "Plan":
+    """Return ``plan`` with the defences ``added`` to its answers and, unless empty, the label mode
+    and its field in ``mode``.
+
+    Raises:
+        ValueError: it would claim to show more than ``plan``, or undo a defence of it.
+    """
+    check_forms(added, *_told(plan))
+    before = folded(plan)
+    after = before.model_copy(update={"defences": (*before.defences, *added), **mode})
+    if mode:
+        _check_mode(plan, after)
+    _check_temperatures(before, after, added)
+    return after
+
+
+def folded(plan: "Plan") -> "Plan":
+    """Return a plan that answers as ``plan`` does, its label mode a link of its chain.
+
+    The mode itself stays, for the shape of answers, and changes nothing more.
+    """
+    link: DefenceSpec
+    if plan.label_mode == "hard":
+        link = LabelOnlySpec()
+    elif plan.top_k is not None:
+        link = TopKSpec(k=plan.top_k)
+    elif plan.decimals is not None:
+        link = RoundingSpec(decimals=plan.decimals)
+    elif plan.temperature is not None:
+        link = TemperatureSpec(temperature=plan.temperature)
+    else:
+        return plan
+    changes: dict[str, Any] = {"defences": (*plan.defences, link)}
+    if plan.temperature is not None:
+        changes["temperature"] = 1.0
+    return plan.model_copy(update=changes)
+
+
+def _told(plan: "Plan") -> tuple[Form, str]:
+    """Return what the answers of ``plan`` tell at most, and what took away the rest."""
+    by_mode = (_TELLS[plan.label_mode], f"label_mode {plan.label_mode}")
+    return leaves(plan.defences, *by_mode)
+
+
+def _check_mode(before: "Plan", after: "Plan") -> None:
+    if _RANKS[after.label_mode] > _RANKS[before.label_mode]:
+        raise ValueError(
+            f"label_mode {after.label_mode} shows more than the {before.label_mode} before it. "
+            "Leave it out, or set one that shows less"
+        )
+    if after.label_mode != before.label_mode:
+        return
+    if after.label_mode == "temperature":
+        raise ValueError(
+            "label_mode temperature after label_mode temperature would show what neither says. "
+            "Set top_k, rounded or hard"
+        )
+    for name in ("top_k", "decimals"):
+        old, new = getattr(before, name), getattr(after, name)
+        if old is not None and new is not None and new > old:
+            raise ValueError(f"{name} {new} shows more than the {old} before it. Set {old} or less")
+
+
+def _check_temperatures(before: "Plan", after: "Plan", added: Sequence[DefenceSpec]) -> None:
+    """Return unless one temperature sharpens what another one flattened, or the reverse.
+
+    No other defence has an inverse among the defences.
+    """
+    earlier, later = _temperatures(before.defences), _temperatures(added)
+    if after.label_mode == "temperature" and after.temperature is not None:
+        later.append(after.temperature)
+    for temperature in later:
+        for other in earlier:
+            if (temperature - 1) * (other - 1) < 0:
+                raise ValueError(
+                    f"temperature {temperature:g} undoes the {other:g} before it. "
+                    "Leave it out, or set one that goes the same way from 1"
+                )
+        earlier.append(temperature)
+
+
+def _temperatures(chain: Sequence[DefenceSpec]) -> list[float]:
+    return [spec.temperature for spec in chain if isinstance(spec, TemperatureSpec)]
