@@ -1,12 +1,13 @@
 """Proofs of work on the wire: what is asked for, and whether it was done.
 
-A challenge is no state of the service: it says until when it holds and how many bits it asks for,
-and is signed for one account, one idempotency key and the digest of one body. So a proof pays for
-one query and no other, on any replica; and the query itself is bought only once, by its idempotency
-record. A retry of a query that the ledger knows is not asked again, whatever became of it: its work
-was done.
+A challenge is no state of the service: it says until when it holds, and is signed for one account,
+one API key, one version of a plan, one idempotency key and the digest of one body. So a proof pays
+for one query and no other, on any replica; and the query itself is bought only once, by its
+idempotency record. A retry of a query that the ledger knows is not asked again, whatever became of
+it: its work was done.
 
-What was asked for holds until it expires, also when the price of work rises meanwhile.
+A proof is weighed against the price of work at the moment when it is shown, whatever the price was
+when the challenge was made.
 """
 
 import base64
@@ -22,7 +23,7 @@ from victim_service.defences.proof_of_work import ProofOfWorkSpec
 from victim_service.errors import Refusal
 from victim_service.ledger.base import Ledger, Query
 
-_HEAD = struct.Struct(">dB")
+_HEAD = struct.Struct(">d")
 _MAC_BYTES = 16
 _VALID_FOR_S = 300.0
 
@@ -64,21 +65,21 @@ async def require(ledger: Ledger, secret: bytes, query: Query, wanted: Demand, p
         Refusal: proof-required, with a new challenge.
     """
     now = await ledger.now()
-    why = _fault(secret, query, proof, now)
+    why = _fault(secret, query, proof, wanted.bits, now)
     if not why or await ledger.is_retry(query):
         return
-    challenge = make_challenge(secret, query, wanted.bits, now + wanted.valid_for_s)
+    challenge = make_challenge(secret, query, now + wanted.valid_for_s)
     raise Refusal("proof-required", why, members={"challenge": challenge, "bits": wanted.bits})
 
 
-def make_challenge(secret: bytes, query: Query, bits: int, until: float) -> str:
-    """Return the challenge of ``bits`` bits for ``query`` that holds ``until`` (s since 1970)."""
-    head = _HEAD.pack(until, bits)
+def make_challenge(secret: bytes, query: Query, until: float) -> str:
+    """Return the challenge for ``query`` that holds ``until`` (s since 1970)."""
+    head = _HEAD.pack(until)
     return base64.urlsafe_b64encode(head + _sign(secret, query, head)).rstrip(b"=").decode()
 
 
-def _fault(secret: bytes, query: Query, proof: str, now: float) -> str:
-    """Return what is wrong with ``proof``; empty when nothing is."""
+def _fault(secret: bytes, query: Query, proof: str, bits: int, now: float) -> str:
+    """Return what is wrong with ``proof``, of which ``bits`` bits are asked; empty when nothing."""
     if not proof:
         return "Find a nonce for the challenge, and send the query again with Earshot-Proof."
     parts = split(proof)
@@ -92,16 +93,19 @@ def _fault(secret: bytes, query: Query, proof: str, now: float) -> str:
     head, signature = whole[: _HEAD.size], whole[_HEAD.size :]
     if len(head) != _HEAD.size or not hmac.compare_digest(signature, _sign(secret, query, head)):
         return "The proof belongs to another query. Answer the challenge of this one."
-    until, bits = _HEAD.unpack(head)
+    (until,) = _HEAD.unpack(head)
     if now >= until:
         return "The challenge has expired. Answer the new one."
     if worth(challenge, nonce) < bits:
-        return "The proof is worth less than the challenge asks for. Find another nonce."
+        return "The proof is worth less than is asked for now. Answer the new challenge."
     return ""
 
 
 def _sign(secret: bytes, query: Query, head: bytes) -> bytes:
-    parts = (b"proof", query.account.encode(), query.idempotency.encode(), query.payload, head)
+    # With what decides the price: the work of a cheap plan must not pay on a dear one.
+    sold = (query.key_id, query.plan, str(query.plan_version))
+    named = (part.encode() for part in ("proof", query.account, query.idempotency, *sold))
+    parts = (*named, query.payload, head)
     # Each part with its length: no two lists of parts read the same.
     text = b"".join(struct.pack(">I", len(part)) + part for part in parts)
     return hmac.digest(secret, text, "sha256")[:_MAC_BYTES]

@@ -79,6 +79,9 @@ def test_an_answered_challenge_is_taken_by_its_query_alone():
         "payload": replace(QUERY, payload=b"q" * 32),
         "name": replace(QUERY, idempotency="client:query-two"),
         "shifted": replace(QUERY, account="alicec", idempotency="lient:query-one"),
+        "key": replace(QUERY, key_id="k2"),
+        "plan": replace(QUERY, plan="dear"),
+        "version": replace(QUERY, plan_version=2),
     }
     for name, query in others.items():
         assert "another query" in check(proof, query).detail, name
@@ -94,13 +97,24 @@ def test_work_that_was_not_done_is_not_taken():
         assert check(text).code == "proof-required", text
 
 
-def test_who_lowers_the_bits_of_a_challenge_breaks_its_signature():
-    challenge = check("", bits=20).members["challenge"]
-    cheap = proofs.make_challenge(b"mine" * 8, QUERY, 1, NOW + 1e6)
-    spliced = cheap[:12] + challenge[12:]
-    for forged in (cheap, spliced):
-        proof, _ = solve(forged, 1)
+def test_who_lengthens_the_time_of_a_challenge_breaks_its_signature():
+    challenge = check("").members["challenge"]
+    late = proofs.make_challenge(b"mine" * 8, QUERY, NOW + 1e6)
+    for forged in (late, late[:10] + challenge[10:]):
+        proof, _ = solve(forged, 6)
         assert "another query" in check(proof).detail
+
+
+def test_a_proof_is_weighed_at_the_price_of_the_moment_when_it_is_shown():
+    asked = check("", bits=3)
+    first = (f"{asked.members['challenge']}.{n}" for n in range(10_000))
+    light = next(proof for proof in first if 3 <= worth(*split(proof)) < 9)
+    refusal = check(light, bits=9)
+    assert (refusal.code, refusal.members["bits"]) == ("proof-required", 9)
+    assert "less than is asked for now" in refusal.detail
+    proof, _ = solve(refusal.members["challenge"], 9)
+    assert check(proof, bits=9) is None
+    assert check(light, bits=3) is None
 
 
 def test_a_retry_is_not_asked_again_and_a_good_proof_needs_no_lookup():
@@ -117,7 +131,7 @@ def test_the_mean_work_is_two_to_the_bits():
     """Geometric, so that its deviation is its mean: that of n proofs lies within 4 / sqrt(n)."""
     for bits in (4, 7):
         took = [
-            solve(proofs.make_challenge(SECRET, replace(QUERY, payload=b"%d" % n), bits, NOW), bits)
+            solve(proofs.make_challenge(SECRET, replace(QUERY, payload=b"%d" % n), NOW), bits)
             for n in range(600)
         ]
         mean = np.mean([hashes for _, hashes in took])
@@ -206,6 +220,31 @@ def test_the_service_asks_first_and_charges_once(tmp_path):
     assert again.headers["Idempotency-Replayed"] == "true"
     assert [response.json()["code"] for response in refused] == ["proof-required"] * 3
     assert spent == 2
+
+
+def test_the_work_of_a_cheap_plan_does_not_pay_on_a_dear_one(tmp_path):
+    chains = {"cheap": (ProofOfWorkSpec(bits=1),), "dear": (ProofOfWorkSpec(bits=9),)}
+    plans = {
+        name: Plan(name=name, label_mode="soft", budget=100, defences=chain)
+        for name, chain in chains.items()
+    }
+
+    async def story():
+        async with open_shop(tmp_path, plans=plans) as shop:
+            cheap, dear = await shop.key("cheap"), await shop.key("dear")
+            asked = (await shop.send(cheap, 1, name="work-0001")).json()
+            # As much work as the dear plan asks for: it was done for another sale.
+            proof, _ = solve(asked["challenge"], 9)
+            header = {"Earshot-Proof": proof}
+            refused = await shop.send(dear, 1, name="work-0001", **header)
+            proof, _ = solve(refused.json()["challenge"], 9)
+            paid = await shop.send(dear, 1, name="work-0001", **{"Earshot-Proof": proof})
+            return refused, paid, await shop.spent(cheap), await shop.spent(dear)
+
+    refused, paid, *spent = asyncio.run(story())
+    assert (refused.status_code, refused.json()["code"]) == (428, "proof-required")
+    assert refused.json()["bits"] == 9
+    assert (paid.status_code, spent) == (200, [0, 1])
 
 
 def test_a_clip_without_a_name_is_told_the_name_to_come_back_with(tmp_path):
