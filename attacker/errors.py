@@ -214,7 +214,7 @@ class TooLarge(Refusal):
 
 
 class BatchExceedsBurst(Refusal):
-    """The batch is larger than the plan's burst."""
+    """The batch is larger than the plan grants at once."""
 
     code = "batch-exceeds-burst"
 
@@ -268,7 +268,7 @@ class ProofRequired(Refusal):
 
 
 class RateLimited(Refusal):
-    """Too many clips a second."""
+    """Too many clips for now: a rate or a daily budget has no room yet."""
 
     code = "rate-limited"
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from victim_service.errors import Refusal
 from victim_service.ledger import gcra
-from victim_service.ledger.base import Budget, Policy, Rate, Standing
+from victim_service.ledger.base import GLOBAL_SUBJECT, Budget, Policy, Rate, Standing
 
 CLOCK_S = 0.001
 """Resolution of a ledger's clock: a wait is told this much longer, so that it works if obeyed."""
@@ -54,11 +54,7 @@ def standing(policies: Sequence[Policy], reading: Reading) -> Standing:
     """Return what is left under ``policies``."""
     spent = reading.spent
     counted, paced = budgets(policies), rates(policies)
-    tightest = min(
-        (budget for budget in counted if budget.limit is not None),
-        key=lambda budget: (budget.limit or 0) - spent.get(budget.subject, 0),
-        default=None,
-    )
+    tightest = _tightest(policies, spent)
     rate_left, rate_wait = _paced([rate for rate in paced if rate.name == "rate"], reading)
     daily_left, daily_wait = _paced([rate for rate in paced if rate.name == "daily"], reading)
     return Standing(
@@ -69,6 +65,15 @@ def standing(policies: Sequence[Policy], reading: Reading) -> Standing:
         rate_reset_s=rate_wait,
         daily_remaining=daily_left,
         daily_reset_s=daily_wait,
+    )
+
+
+def _tightest(policies: Sequence[Policy], spent: Mapping[str, int]) -> Budget | None:
+    """Return the budget that grants least; None without a limit."""
+    return min(
+        (budget for budget in budgets(policies) if budget.limit is not None),
+        key=lambda budget: (budget.limit or 0) - spent.get(budget.subject, 0),
+        default=None,
     )
 
 
@@ -97,17 +102,20 @@ def allow(
     left = remaining(policies, reading.spent)
     if left is not None and cost > left:
         raise exhausted(policies, reading, cost)
+    paced = rates(policies)
+    least = min(paced, key=lambda rate: rate.burst, default=None)
+    if least is not None and clips > least.burst:
+        raise oversized(least, clips)
     after: dict[str, float] = {}
-    wait_s = 0.0
-    for rate in rates(policies):
-        if clips > rate.burst:
-            raise oversized(clips, rate.burst)
+    slowest, wait_s = least, 0.0
+    for rate in paced:
         arrival = reading.arrivals.get(rate.subject, 0.0)
         decision = gcra.decide(arrival, reading.now_s, clips, rate.per_s, rate.burst)
-        wait_s = max(wait_s, decision.retry_after_s)
+        if decision.retry_after_s > wait_s:
+            slowest, wait_s = rate, decision.retry_after_s
         after[rate.subject] = decision.arrival_s
-    if wait_s > 0:
-        raise limited(policies, reading, wait_s)
+    if slowest is not None and wait_s > 0:
+        raise limited(slowest, clips, wait_s, standing(policies, reading))
     return after
 
 
@@ -123,31 +131,51 @@ def settled(cost: int | None) -> int | None:
 
 
 def exhausted(policies: Sequence[Policy], reading: Reading, cost: int) -> Refusal:
-    """Return the refusal of a cost above what remains."""
+    """Return the refusal of a cost above what remains, which names the budget that grants least."""
     left = remaining(policies, reading.spent)
+    tightest = _tightest(policies, reading.spent)
     return Refusal(
         "budget-exhausted",
-        f"This costs {cost} units, {left} remain. Send fewer clips, or ask for a larger plan.",
+        f"This costs {cost} units, and {left} remain{_of(tightest)}. "
+        "Send fewer clips, or ask for a larger plan.",
         remaining=left,
         standing=standing(policies, reading),
     )
 
 
-def limited(policies: Sequence[Policy], reading: Reading, wait_s: float) -> Refusal:
-    """Return the refusal of a rate under which the clips fit after ``wait_s``."""
+def _of(budget: Budget | None) -> str:
+    if budget is None:
+        return ""
+    scope = budget.subject.partition(":")[0]
+    owner = {"key": "the key's", "account": "the account's", GLOBAL_SUBJECT: "the service's"}
+    return f" of {owner.get(scope, 'the')} budget of {budget.limit}"
+
+
+def limited(rate: Rate, clips: int, wait_s: float, left: Standing) -> Refusal:
+    """Return the refusal of ``clips`` clips that fit under ``rate`` after ``wait_s``."""
+    named = f"the rate of {rate.per_s:g} clips/s with a burst of {rate.burst}"
+    if rate.name == "daily":
+        named = f"the daily budget of {rate.burst} clips"
     return Refusal(
         "rate-limited",
+        f"This holds {clips} {_clips(clips)}, for which {named} has no room yet. "
+        "Wait for Retry-After.",
         retry_after_s=wait_s + CLOCK_S,
-        standing=standing(policies, reading),
+        standing=left,
     )
 
 
-def oversized(clips: int, burst: int) -> Refusal:
-    """Return the refusal of a batch that no wait would ever let through."""
+def oversized(rate: Rate, clips: int) -> Refusal:
+    """Return the refusal of a batch that no wait would ever let through under ``rate``."""
+    named = "daily budget" if rate.name == "daily" else "burst"
     return Refusal(
         "batch-exceeds-burst",
-        f"The batch holds {clips} clips and the plan's burst is {burst}. Send less.",
+        f"The batch holds {clips} {_clips(clips)} and the {named} is {rate.burst}. Send less.",
     )
+
+
+def _clips(count: int) -> str:
+    return "clip" if count == 1 else "clips"
 
 
 def still_running(lease_left_s: float) -> Refusal:

@@ -6,7 +6,7 @@ import pytest
 
 from tests.unit.victim_service.ledger.asking import LEASE_S, paced, policies, query
 from victim_service.errors import Refusal
-from victim_service.ledger.base import Budget, Query, Rate
+from victim_service.ledger.base import Budget, Query, Rate, daily
 
 
 @pytest.fixture
@@ -52,6 +52,27 @@ def test_one_policy_that_refuses_leaves_every_byte_as_it_was(buy, refusal, kept,
     assert kept() == before
     if code == "budget-exhausted":
         assert buy(query("fits", 4, rules)) == 4
+
+
+@pytest.mark.parametrize(
+    ("rules", "told"),
+    [
+        (policies(key=7, account=70), "costs 5 units, and 4 remain of the key's budget of 7. Send"),
+        (policies(account=7), "and 4 remain of the account's budget of 7. Send"),
+        (policies(total=7), "and 4 remain of the service's budget of 7. Send"),
+        (paced(1.0, 4), "holds 5 clips and the burst is 4. Send less."),
+        ((*paced(9.0, 100), daily("key:k", 4)), "holds 5 clips and the daily budget is 4. Send"),
+        ((*paced(9.0, 3), daily("key:k", 4)), "holds 5 clips and the burst is 3. Send less."),
+        (paced(0.001, 7), "the rate of 0.001 clips/s with a burst of 7 has no room yet. Wait"),
+        ((*paced(9.0, 7), daily("key:k", 7)), "the daily budget of 7 clips has no room yet. Wait"),
+        ((*paced(1e-5, 7), daily("key:k", 7)), "the rate of 1e-05 clips/s with a burst of 7 has"),
+    ],
+    ids=["key", "account", "global", "burst", "day", "both", "rate", "daily", "slowest"],
+)
+def test_a_refusal_names_the_policy_and_its_number(buy, refusal, rules, told):
+    if "holds 5" not in told:
+        buy(query("before", 3, rules))
+    assert told in refusal(query("refused", 5, rules)).detail
 
 
 def test_no_other_refusal_writes_anything_either(ledger, run, buy, refusal, kept):
