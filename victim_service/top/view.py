@@ -96,32 +96,33 @@ def _service(service: Service) -> Text:
 def _table(accounts: Sequence[AccountUsage], at: float, *, refusals: bool) -> Table:
     """``refusals`` are known to services only: a ledger keeps none."""
     table = Table(box=None, expand=True, padding=(0, 1, 0, 0), header_style="bold underline")
-    # The least widths keep the columns in place while the numbers run.
-    table.add_column("account", no_wrap=True, overflow="ellipsis", max_width=_MAX_ACCOUNT)
-    table.add_column("keys", no_wrap=True, justify="right")
-    table.add_column("plan", no_wrap=True, overflow="ellipsis", max_width=12)
+    # The least widths keep the columns in place while the numbers run. On a narrow terminal names
+    # give way first: only columns that may wrap are made narrower, which their texts then do not.
+    table.add_column("account", overflow="ellipsis", min_width=7, max_width=_MAX_ACCOUNT)
+    table.add_column("keys", no_wrap=True, justify="right", min_width=len("keys"))
+    table.add_column("plan", overflow="ellipsis", min_width=4, max_width=12)
     ladder = any(one.rung or one.alarms for one in accounts)
     if ladder:
-        table.add_column("rung", no_wrap=True, justify="right")
+        table.add_column("rung", no_wrap=True, justify="right", min_width=len("rung"))
     table.add_column("spent", no_wrap=True, justify="right", min_width=7)
     table.add_column("left", no_wrap=True, min_width=_BAR + 8)
     table.add_column("cost", no_wrap=True, justify="right", min_width=8)
     table.add_column("clips/s", no_wrap=True, justify="right", min_width=7)
     if refusals:
-        table.add_column("refused", no_wrap=True, overflow="ellipsis", ratio=1)
+        table.add_column("refused", overflow="ellipsis", ratio=1)
     table.add_column("last", no_wrap=True, justify="right", min_width=6)
     for one in accounts:
         busy = bool(one.clips_per_s)
         table.add_row(
-            Text(plain(one.account), style="bold" if busy else ""),
+            Text(plain(one.account), style="bold" if busy else "", no_wrap=True),
             str(sum(key.info.state == "valid" for key in one.keys)),
-            Text(plain(_plans(one))),
+            Text(plain(_plans(one)), no_wrap=True),
             *([_rung(one)] if ladder else []),
             short(one.spent),
             _left(one),
             money(one.cost),
             Text(rate(one.clips_per_s), style="bold cyan" if busy else "dim"),
-            *([Text(plain(_refused(one.refusals)), style="yellow")] if refusals else []),
+            *([_refused(one.refusals)] if refusals else []),
             Text(_age(one.last_at, at), style="dim"),
         )
     return table
@@ -155,11 +156,12 @@ def _left(one: AccountUsage) -> Text:
     return Text.assemble(("█" * full, style), ("░" * (_BAR - full), "dim"), f" {left:>7}")
 
 
-def _refused(refusals: dict[str, int]) -> str:
+def _refused(refusals: dict[str, int]) -> Text:
     most = sorted(refusals.items(), key=lambda item: (-item[1], item[0]))
     words = [f"{_SHORT.get(code, code)} {short(count)}" for code, count in most]
     more = len(words) - _NAMED_REFUSALS
-    return " ".join(words[:_NAMED_REFUSALS]) + (f" +{more}" if more > 0 else "")
+    told = " ".join(words[:_NAMED_REFUSALS]) + (f" +{more}" if more > 0 else "")
+    return Text(plain(told), style="yellow", no_wrap=True)
 
 
 def plain(text: str) -> str:

@@ -552,6 +552,17 @@ def test_the_rung_is_shown_where_an_account_has_one():
     assert bob[:end].endswith(" 0")
 
 
+@pytest.mark.parametrize("width", [80, 100])
+def test_the_headers_of_short_columns_are_never_cut(width):
+    frame = busy_frame()
+    climbed = [one.model_copy(update={"rung": 3, "alarms": 1}) for one in frame.accounts]
+    lines = shown(Frame(NOW, frame.origin, climbed, frame.services), width)
+    assert max(map(len, lines)) <= width
+    (header,) = [line for line in lines if line.startswith("account")]
+    assert {"account", "keys", "plan", "rung", "spent", "left"} <= set(header.split())
+    assert "3!" in row(lines, "alice").split()
+
+
 def test_the_rung_comes_from_the_ledger(tmp_path):
     async def story() -> Frame:
         async with open_shop(tmp_path) as shop:
