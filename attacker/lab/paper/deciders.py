@@ -90,7 +90,7 @@ def _premise(claim: RisesWith, sheet: Sheet) -> str:
     places = {row: _place(claim.x, row, sheet) for row in claim.rows}
     missing = [row for row, place in places.items() if place is None]
     if missing:
-        return f"not every row has a {claim.x} yet: {', '.join(missing)} has none"
+        return f"not every row has a {claim.x} yet (without: {', '.join(missing)})"
     known = [place for place in places.values() if place is not None]
     if all(before < after for before, after in pairwise(known)):
         return ""

@@ -16,7 +16,7 @@ def headline(results: PaperResults) -> str:
         _tally(decisions, said)
         for decisions, said in (
             (of_paper(results), "the paper states"),
-            (of_ours(results), "we asked of"),
+            (of_ours(results), "we asked about"),
         )
         if decisions
     ]

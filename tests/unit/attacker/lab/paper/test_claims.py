@@ -296,7 +296,7 @@ def test_nothing_rises_with_what_does_not_rise_itself() -> None:
     assert decision.reason == "volume itself does not rise in this order of the rows"
     decision = judge(sheet(rows, volume={"low": seeds(1)}), **RISES)
     assert decision.verdict == "not decided"
-    assert decision.reason == "not every row has a volume yet: middle, high has none"
+    assert decision.reason == "not every row has a volume yet (without: middle, high)"
 
 
 def test_rises_with_a_setting_of_the_rows() -> None:
@@ -304,7 +304,7 @@ def test_rises_with_a_setting_of_the_rows() -> None:
     claim = {"kind": "rises_with", "x": "tau", "rows": ["a", "b"]}
     known = sheet(rows, settings={"a": {"tau": 1}, "b": {"tau": 9}})
     assert judge(known, **claim).verdict == "holds"
-    assert judge(sheet(rows), **claim).reason == "not every row has a tau yet: a, b has none"
+    assert judge(sheet(rows), **claim).reason == "not every row has a tau yet (without: a, b)"
     alone = judge(known, kind="rises_with", x="tau", rows=["a"])
     assert (alone.verdict, alone.reason) == ("not decided", "one row cannot rise")
 
