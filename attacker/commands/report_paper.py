@@ -45,7 +45,8 @@ def report_paper(measurement: "PaperMeasurement", console: Console) -> Path:
 
 
 def _told(results: "PaperResults", path: Path, markdown: Path | None) -> Sequence[str]:
-    from attacker.lab.paper import words
+    from attacker.lab.paper import trends, words
+    from attacker.lab.paper.line_words import AIM_WORDS, summary
 
     lines = [f"LEAK: {leak}" for leak in results.leaks]
     lines += list(results.warnings)
@@ -54,9 +55,11 @@ def _told(results: "PaperResults", path: Path, markdown: Path | None) -> Sequenc
         if not table.measured:
             lines.append(f"{name}: not measured: {table.victim.problem}")
             continue
-        told = [f"{one.verdict}: {one.text}" for one in table.decisions]
+        told = [f"{one.verdict}: {one.text}" for one in table.of_paper]
+        told += [f"{one.verdict}: {one.text} (asked by us)" for one in table.of_ours]
+        told += [f"{AIM_WORDS}: {line.id} {summary(line)}" for line in table.lines]
         lines += [f"{name}: {words.table_line(table)}", *(f"  {text}" for text in told)]
     lines += [f"check {one.verdict}: {one.text}. {one.detail}" for one in results.checks]
-    lines += [words.headline(results)]
+    lines += [trends.headline(results)]
     lines += [f"Markdown: {markdown}"] if markdown is not None else []
     return [*lines, f"Report: {path}"]

@@ -124,6 +124,12 @@ class Ruler:
             fidelity_verdict=verdict(fidelity),
         )
 
+    def lead(self, predicted: np.ndarray, part: float) -> Estimate:
+        """Return the accuracy of ``predicted`` (N, K) less ``part`` of the victim's, paired."""
+        truth = self.bundle.labels
+        own = (predicted.argmax(axis=1) == truth).astype(np.float64)
+        return self.estimate(own - part * (self.victim_labels == truth))
+
     def agreement(self, predicted: np.ndarray) -> np.ndarray:
         """Return counts (K, K): row = the victim's label, column = that of ``predicted`` (N, K)."""
         return confusion(self.victim_labels, predicted.argmax(axis=1), self.bundle.n_classes)

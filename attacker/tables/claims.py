@@ -1,12 +1,15 @@
 """What a table claims, as data: a report says of each whether the intervals bear it out."""
 
-from typing import Annotated, Literal
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field
 
+from attacker.tables.names import demand
 from shared.config import Frozen
 
 Figure = Literal["accuracy", "fidelity", "coverage", "volume"]
+FIGURES: tuple[Figure, ...] = get_args(Figure)
 VICTIM = "victim"
 """Stands among the rows of ``than`` for the victim's own figure; no row may be called so."""
 RowIds = Annotated[tuple[str, ...], Field(min_length=1)]
@@ -17,6 +20,8 @@ class _Claim(Frozen):
     """The claim in a sentence, as a reader of the report meets it."""
     figure: Figure = "accuracy"
     """Which figure of the rows it is about."""
+    ours: bool = False
+    """Whether we ask it, and the paper does not say it."""
 
 
 class Above(_Claim):
@@ -49,7 +54,7 @@ class RisesWith(_Claim):
 
     kind: Literal["rises_with"] = "rises_with"
     x: str
-    """``coverage`` or ``volume``, or a setting of the rows such as ``alpha``, ``tau`` or ``n``."""
+    """A figure such as ``volume``, or a setting of all its rows such as ``tau`` or ``budget``."""
     rows: RowIds
 
 
@@ -66,7 +71,18 @@ Claim = Annotated[
 ]
 
 
-def rows_of(claim: Claim) -> tuple[str, ...]:
-    """Return every row that ``claim`` speaks of."""
-    than: tuple[str, ...] = getattr(claim, "than", ())
-    return (*claim.rows, *than)
+def check_claims(claims: Sequence[Claim], settings: Mapping[str, Mapping[str, float]]) -> None:
+    """Check that ``claims`` speak of what there is: ``settings`` are those of each row, by its id.
+
+    Raises:
+        ValueError: one names an unknown row, or an ``x`` that not all of its rows have.
+    """
+    for claim in claims:
+        where = f"claim {claim.kind}"
+        for name in claim.rows:
+            demand("row", name, settings, where)
+        for name in getattr(claim, "than", ()):
+            demand("row", name, (*settings, VICTIM), where)
+        if isinstance(claim, RisesWith):
+            shared = set.intersection(*(set(settings[row]) for row in claim.rows))
+            demand("x", claim.x, {*FIGURES, *shared}, where, whose="what all its rows have")

@@ -9,7 +9,9 @@ from attacker.errors import ExperimentError
 from attacker.experiment import PROFILES, Experiment, Knowledge, Name, QuerySettings
 from attacker.samplers import SamplerSpec
 from attacker.sources import SourceSpec
-from attacker.tables.claims import VICTIM, Claim, Figure, rows_of
+from attacker.tables.claims import VICTIM, Claim, Figure, check_claims
+from attacker.tables.lines import LineSpec, check_lines
+from attacker.tables.names import demand
 from attacker.wavegan.config import GanConfig
 from shared.config import Frozen, validate
 from shared.contract import ModelCard
@@ -135,7 +137,7 @@ class Row(Frozen):
         found["k"] = 0 if self.initial_layers is None else self.initial_layers.count
         for part in (self.source, self.sampler):
             plain = part.model_dump(mode="json")
-            found |= {k: v for k, v in plain.items() if isinstance(v, int | float)}
+            found |= {k: v for k, v in plain.items() if type(v) in (int, float)}
         return found
 
 
@@ -177,6 +179,8 @@ class Table(Frozen):
     """As in an experiment; ``initial_layers`` are a row's own."""
     rows: tuple[Row, ...] = Field(min_length=1)
     claims: tuple[Claim, ...] = ()
+    lines: tuple[LineSpec, ...] = ()
+    """Which rows the report joins to a line of accuracy against queries."""
     curve: Curve | None = None
 
     @model_validator(mode="after")
@@ -188,17 +192,16 @@ class Table(Frozen):
             raise ValueError(f"no row may have the id {VICTIM!r}: it means the victim in claims")
         if len(set(self.seeds)) != len(self.seeds):
             raise ValueError(f"seeds must differ: {list(self.seeds)}")
-        for claim in self.claims:
-            for name in rows_of(claim):
-                _demand("row", name, (*ids, VICTIM), f"claim {claim.kind}")
+        check_claims(self.claims, {row.id: row.settings for row in self.rows})
+        check_lines(self.lines, {row.id: row.budget for row in self.rows})
         if self.curve is not None:
-            _demand("row", self.curve.row, ids, "curve")
-        _demand("corpus", self.proxy, self.corpora, "proxy")
+            demand("row", self.curve.row, ids, "curve")
+        demand("corpus", self.proxy, self.corpora, "proxy")
         for name, generator in self.generators.items():
             self._check_generator(name, generator)
         for name, model in self.models.items():
             if model.corpus is not None:
-                _demand("corpus", model.corpus, self.corpora, f"models.{name}")
+                demand("corpus", model.corpus, self.corpora, f"models.{name}")
         for row in self.rows:
             self._check_row(row)
         return self
@@ -260,7 +263,7 @@ class Table(Frozen):
     def _check_generator(self, name: str, generator: GeneratorSpec) -> None:
         if generator.corpus is None or generator.gan is None:
             return
-        _demand("corpus", generator.corpus, self.corpora, f"generators.{name}")
+        demand("corpus", generator.corpus, self.corpora, f"generators.{name}")
         rate = generator.sample_rate_hz or self.audio.sample_rate_hz
         made = Audio(sample_rate_hz=rate, clip_samples=generator.gan.clip_samples)
         if made != self.audio:
@@ -271,11 +274,11 @@ class Table(Frozen):
 
     def _check_row(self, row: Row) -> None:
         where = f"row {row.id}"
-        _demand("corpus", row.proxy or self.proxy, self.corpora, where)
+        demand("corpus", row.proxy or self.proxy, self.corpora, where)
         if (generator := getattr(row.source, "generator", None)) is not None:
-            _demand("generator", generator, self.generators, where)
+            demand("generator", generator, self.generators, where)
         if row.initial_layers is not None:
-            _demand("model", row.initial_layers.model, self.models, where)
+            demand("model", row.initial_layers.model, self.models, where)
         for seed in self.seeds:
             self.experiment(row, seed)
 
@@ -297,9 +300,3 @@ def merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 def _same(below: Mapping[str, Any], value: Mapping[str, Any]) -> bool:
     return bool(value.get("kind", below.get("kind")) == below.get("kind"))
-
-
-def _demand(what: str, name: str, known: Any, where: str) -> None:
-    if name not in known:
-        valid = ", ".join(sorted(known)) or "none"
-        raise ValueError(f"{where} names the {what} {name!r}; this table's are: {valid}")

@@ -7,16 +7,12 @@ from typing import Any
 import numpy as np
 
 from attacker.campaign import iteration_ends
+from attacker.lab.paper.cells import CellResult, CellScore
 from attacker.lab.paper.checks import complete
 from attacker.lab.paper.claims import decide
 from attacker.lab.paper.curve import mean_curve
-from attacker.lab.paper.findings import (
-    CellResult,
-    CellScore,
-    PaperResults,
-    TableResult,
-    VictimFacts,
-)
+from attacker.lab.paper.findings import PaperResults, TableResult, VictimFacts
+from attacker.lab.paper.lines import lines_of
 from attacker.lab.paper.read import row_result, sheet_of
 from attacker.lab.results import Estimate, MarkResult
 from attacker.samplers import SamplerContext
@@ -96,12 +92,14 @@ def table_result(
     rows = tuple(row_result(row, cells.get(row.id, ())) for row in table.rows)
     curve = mean_curve(_curve(table)) if table.curve is not None else ()
     decisions: Any = ()
-    if not victim.problem:
+    lines: Any = ()
+    if victim.accuracy is not None:
+        lines = lines_of(table, cells, victim.accuracy.value)
         decisions = tuple(decide(claim, sheet_of(run, rows, victim)) for claim in table.claims)
     return TableResult(
         name=table.name, title=table.title, reference=table.reference, profile=run.profile,
         folder=run.folder.as_posix(), victim=victim, seeds=table.seeds, columns=table.columns,
-        rows=rows, decisions=decisions, curve=curve,
+        rows=rows, decisions=decisions, lines=lines, curve=curve,
         curve_row=table.curve.row if table.curve else "", command=run.command, commit=run.commit,
         lock_sha256="d" * 64, written_at="2024-01-01T00:00:00+0000",
     )  # fmt: skip

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from attacker.lab.bundle import Bundle
 from attacker.lab.paper import words
-from attacker.lab.paper.claims import Decision, Sheet, decide
+from attacker.lab.paper.claims import Decision, decide
 from attacker.lab.paper.findings import Check
+from attacker.lab.paper.sheet import Sheet
 from attacker.lab.report.words import count
 from attacker.tables.claims import VICTIM, AboutEqual, AtChance
 from attacker.tables.manifest import TableRun

@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from attacker.lab.paper.findings import CapPoint, RowResult, TableResult
+from attacker.lab.paper.lines import Line
 from attacker.lab.report.figures import End, end_labels
 from attacker.lab.report.svg import GRID, INK, MUTED, SURFACE, WIDTH_IN, series
 from attacker.lab.report.words import percent, short
@@ -151,8 +152,8 @@ def _bar(axes: Axes, at: float, found: Spread, color: str) -> None:
         axes.vlines(at, found.low, found.high, color=color, linewidth=4, alpha=0.3, zorder=2)
 
 
-def queries_plot(table: TableResult, rows: Sequence[RowResult], aim: float | None) -> Figure:
-    """Draw accuracy against queries for the rows that have surrogates at several numbers of them.
+def queries_plot(table: TableResult, lines: Sequence[Line], aim: float | None) -> Figure:
+    """Draw accuracy against queries, for points that have been measured.
 
     ``aim`` is an accuracy to draw a line at.
     """
@@ -162,13 +163,14 @@ def queries_plot(table: TableResult, rows: Sequence[RowResult], aim: float | Non
     if aim is not None:
         axes.axhline(aim, color=INK, linewidth=0.8, linestyle=(0, (2, 2)))
         ends.append((aim, "nine tenths of it", INK))
-    for index, row in enumerate(rows):
+    for index, line in enumerate(lines):
         color = series(index)
-        x = [mark.queries for mark in row.marks]
-        _band(axes, x, [mark.accuracy for mark in row.marks], color, row.label)
-        ends.append((row.marks[-1].accuracy.mean, short(row.id, 20), color))
+        x = [point.queries for point in line.points]
+        found = [point.accuracy for point in line.points if point.accuracy is not None]
+        _band(axes, x, found, color, line.label)
+        ends.append((found[-1].mean, short(line.id, 20), color))
     axes.set_xscale("log")
-    axes.set_xticks(sorted({mark.queries for row in rows for mark in row.marks}))
+    axes.set_xticks(sorted({point.queries for line in lines for point in line.points}))
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     axes.minorticks_off()
     axes.grid(axis="x", visible=False)

@@ -2,58 +2,14 @@
 
 from typing import Literal
 
+from attacker.lab.paper.cells import CellResult
 from attacker.lab.paper.claims import Decision
-from attacker.lab.results import Estimate, MarkResult
+from attacker.lab.paper.lines import Line
+from attacker.lab.results import Estimate
 from attacker.lab.spread import Spread
 from attacker.tables.claims import Figure
 from attacker.tables.schema import PaperFigures
 from shared.config import Frozen
-
-State = Literal["done", "failed", "unfinished", "not run"]
-FIGURES: tuple[Figure, ...] = ("volume", "coverage", "accuracy", "fidelity")
-
-
-class CellScore(Frozen):
-    """What a finished cell came to on the victim's test split."""
-
-    bought: int
-    """Clips that the victim answered and charged."""
-    kept: int
-    coverage: float
-    """Share of the K labels that the victim gave to at least one query."""
-    refusals: dict[str, int]
-    retries: int
-    marks: tuple[MarkResult, ...]
-    """Its surrogates by their queries, without the recall of each speaker."""
-    warnings: tuple[str, ...] = ()
-
-
-class CellResult(Frozen):
-    """One seed of a row."""
-
-    seed: int
-    folder: str
-    """Below the folder that the page is about."""
-    state: State
-    reason: str = ""
-    """Why it is not done, or has no surrogate."""
-    took_s: float | None = None
-    """Wall time of the start that finished it."""
-    bought: int = 0
-    score: CellScore | None = None
-
-    @property
-    def last(self) -> MarkResult | None:
-        """Its surrogate at the most queries, if it has any."""
-        return self.score.marks[-1] if self.score and self.score.marks else None
-
-
-class MarkSpread(Frozen):
-    """A row's surrogates after so many queries, over its seeds."""
-
-    queries: int
-    accuracy: Spread
-    fidelity: Spread
 
 
 class RowResult(Frozen):
@@ -69,8 +25,6 @@ class RowResult(Frozen):
     figures: dict[Figure, Spread | None]
     """Shares for accuracy, fidelity and coverage; answers kept for volume."""
     queries: Spread | None
-    marks: tuple[MarkSpread, ...] = ()
-    """By queries; several where the row trains a surrogate at more than one number of them."""
     source_model: str | None = None
     """Whose first layers its surrogates start from, as the figure names the curve."""
     known_layers: int = 0
@@ -127,6 +81,8 @@ class TableResult(Frozen):
     columns: tuple[Figure, ...]
     rows: tuple[RowResult, ...]
     decisions: tuple[Decision, ...]
+    lines: tuple[Line, ...] = ()
+    """Accuracy against queries, where the table says so or a row has several marks."""
     curve: tuple[CapPoint, ...] = ()
     curve_row: str = ""
     curve_problem: str = ""
@@ -144,6 +100,16 @@ class TableResult(Frozen):
     def measured(self) -> bool:
         """Whether the victim's test split was at hand."""
         return not self.victim.problem
+
+    @property
+    def of_paper(self) -> tuple[Decision, ...]:
+        """What the paper says; a table that it does not print says nothing of it."""
+        return tuple(one for one in self.decisions if self.reference and not one.ours)
+
+    @property
+    def of_ours(self) -> tuple[Decision, ...]:
+        """What we asked of it, and the paper does not say."""
+        return tuple(one for one in self.decisions if one not in self.of_paper)
 
     @property
     def cells(self) -> tuple[CellResult, ...]:

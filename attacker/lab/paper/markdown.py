@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from attacker.lab.paper import words
+from attacker.lab.paper import line_words, trends, words
+from attacker.lab.paper.claims import Decision
 from attacker.lab.paper.findings import PaperResults, RowResult, TableResult
 from attacker.lab.paper.page import commands
 from attacker.lab.report.words import NBSP
@@ -19,11 +20,13 @@ def write_markdown(results: PaperResults, path: Path) -> None:
 
 def render_markdown(results: PaperResults) -> str:
     """Return the tables of ``results`` with their trends, checks and commands."""
-    parts = [words.headline(results)]
+    parts = [trends.headline(results)]
     parts += [f"**The ruler has leaked: {leak}**" for leak in results.leaks]
     parts += [f"- {note}" for note in results.warnings]
     for table in results.tables:
         parts += _table(table)
+    parts.append("## What the intervals leave out")
+    parts.append(words.LEFT_OUT)
     parts.append("## The laboratory's checks of itself")
     parts.append(
         "\n".join(f"- **{one.verdict}**: {one.text}. {one.detail}" for one in results.checks)
@@ -38,8 +41,7 @@ def render_markdown(results: PaperResults) -> str:
 def _table(table: TableResult) -> list[str]:
     parts = [
         f"## {table.reference or table.name}: {table.title}",
-        f"`{table.name}`, profile `{table.profile}`, {len(table.seeds)} seeds; "
-        f"{words.victim_line(table)}. {words.table_line(table)}.",
+        f"{words.facts(table)}; {words.victim_line(table)}. {words.table_line(table)}.",
     ]
     if not table.measured:
         return [*parts, f"Not measured: {table.victim.problem}."]
@@ -52,29 +54,36 @@ def _table(table: TableResult) -> list[str]:
     lines = [_line(titles), _line(["---"] + ["---:"] * (len(titles) - 1))]
     told = not words.common_note(table)
     lines += [_line(_row(row, shown, with_note=told)) for row in table.rows]
-    parts += ["\n".join(lines), *words.table_notes(table), *_curves(table)]
-    if table.decisions:
-        trends = []
-        for one in table.decisions:
-            why = [words.evidence(item, one) for item in one.evidence]
-            why = [one.reason, *why] if one.reason else why
-            trends.append(f"- **{one.verdict}**: {one.text} ({one.figure}). {'; '.join(why)}.")
-        parts.append("\n".join(trends))
+    parts += ["\n".join(lines), *words.table_notes(table), *_lines(table)]
+    for heading, decisions in trends.groups(table):
+        parts += [f"### {heading}", "\n".join(_trend(one) for one in decisions)]
     return parts
 
 
-def _curves(table: TableResult) -> list[str]:
-    """Return the table of accuracy by queries, where a row has several surrogates."""
-    rows = words.curves(table)
-    if not rows:
+def _trend(one: Decision) -> str:
+    why = [words.evidence(item, one) for item in one.evidence]
+    why = [one.reason, *why] if one.reason else why
+    return f"- **{one.verdict}**: {one.text} ({one.figure}). {'; '.join(why)}."
+
+
+def _lines(table: TableResult) -> list[str]:
+    """Return accuracy by queries as a table, and how near the aim every point of it comes."""
+    if not table.lines:
         return []
-    marks = words.curve_marks(table)
-    titles = ["accuracy after", *(f"{mark:,}" for mark in marks), "90 % of the victim after"]
+    numbers = line_words.numbers(table.lines)
+    titles = ["accuracy after", *(f"{number:,}" for number in numbers), line_words.AIM_WORDS]
     lines = [_line(titles), _line(["---"] + ["---:"] * (len(titles) - 1))]
-    for row in rows:
-        cells = [_figure(words.at_mark(row, mark), "accuracy") for mark in marks]
-        lines.append(_line([f"{row.label} `{row.id}`", *cells, words.reaches_aim(row, table)]))
-    return ["\n".join(lines)]
+    near = []
+    for line in table.lines:
+        points = [line_words.at(line, number) for number in numbers]
+        cells = [_figure(point.accuracy if point else None, "accuracy") for point in points]
+        lines.append(_line([f"{line.label} `{line.id}`", *cells, line_words.summary(line)]))
+        near += [
+            f"- **{one.reach}**: `{line.id}` less {line_words.AIM_WORDS} after "
+            f"{line_words.lead(one)}."
+            for one in line.points
+        ]
+    return ["### Accuracy by queries", "\n".join(lines), "\n".join(near)]
 
 
 def _row(row: RowResult, shown: Sequence[tuple[Figure, bool]], *, with_note: bool) -> list[str]:

@@ -11,16 +11,17 @@ from attacker.errors import EarshotError, ExperimentError, JournalError
 from attacker.lab.audit import AuditError, Auditor
 from attacker.lab.bundle import Bundle, read_bundle
 from attacker.lab.paper import checks
+from attacker.lab.paper.cells import CellScore
 from attacker.lab.paper.claims import Decision, decide
 from attacker.lab.paper.curve import mean_curve
 from attacker.lab.paper.findings import (
     CapPoint,
-    CellScore,
     Check,
     PaperResults,
     TableResult,
     VictimFacts,
 )
+from attacker.lab.paper.lines import Line, lines_of
 from attacker.lab.paper.markdown import write_markdown
 from attacker.lab.paper.page import write_page
 from attacker.lab.paper.read import Score, below, read_rows, read_tables, sheet_of
@@ -150,11 +151,14 @@ class PaperMeasurement:
         victim = _victim(run, scorer, problem)
         rows = read_rows(run, self.folder, None if scorer is None else _telling(scorer, run, say))
         decisions: tuple[Decision, ...] = ()
+        lines: tuple[Line, ...] = ()
         points: tuple[CapPoint, ...] = ()
         curve_problem = ""
-        if scorer is not None:
+        if scorer is not None and victim.accuracy is not None:
             sheet = sheet_of(run, rows, victim)
             decisions = tuple(decide(claim, sheet) for claim in run.table.claims)
+            cells = {row.id: row.cells for row in rows}
+            lines = lines_of(run.table, cells, victim.accuracy.value)
             points, curve_problem = _curve(run, scorer.bundle)
         return TableResult(
             name=run.table.name,
@@ -167,6 +171,7 @@ class PaperMeasurement:
             columns=run.table.columns,
             rows=rows,
             decisions=decisions,
+            lines=lines,
             curve=points,
             curve_row=run.table.curve.row if run.table.curve else "",
             curve_problem=curve_problem,

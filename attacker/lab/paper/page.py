@@ -7,12 +7,12 @@ from pathlib import Path
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from attacker.lab.paper import figures, words
+from attacker.lab.paper import figures, line_words, trends, words
 from attacker.lab.paper.claims import RULES
 from attacker.lab.paper.findings import PaperResults, TableResult
 from attacker.lab.report import svg
 from attacker.lab.report.builder import templates
-from attacker.lab.report.words import percent, spread
+from attacker.lab.report.words import count, percent, spread
 from shared.checkpoint import write_atomically
 
 _HERE = Path(__file__).parent
@@ -38,15 +38,16 @@ def write_page(results: PaperResults, path: Path) -> None:
 def render(results: PaperResults) -> str:
     """Return the page as one HTML document that refers to nothing outside itself."""
     environment = templates(_HERE)
-    environment.filters.update(percent=percent, spread=spread, slug=_slug)
+    environment.filters.update(percent=percent, spread=spread, slug=_slug, count=count)
     css = "".join(path.read_text(encoding="utf-8") for path in _CSS)
-    decisions = list(words.all_decisions(results))
     return environment.get_template("paper.html.j2").render(
         css=Markup(css),  # noqa: S704 - our own files
         results=results,
         words=words,
+        trends=trends,
+        line_words=line_words,
         rules=RULES,
-        tally={v: sum(one.verdict == v for one in decisions) for v in words.VERDICTS},
+        tally=trends.tally(trends.of_paper(results) or trends.of_ours(results)),
         plates={table.anchor: _plates(table) for table in results.tables},
         commands=commands(results),
     )
@@ -86,13 +87,14 @@ def _plates(table: TableResult) -> list[Plate]:
                 "Accuracy by row: " + _told(table),
             )
         )
-    if curves := words.curves(table):
+    if drawn := line_words.drawn(table.lines):
         plates.append(
             _plate(
-                lambda: figures.queries_plot(table, curves, words.aim(table)),
-                "A surrogate is trained from scratch at every mark; bands are 95 % intervals over "
-                "seeds. A line that rises further to the left steals more per query.",
-                "Accuracy against queries of " + ", ".join(row.label for row in curves),
+                lambda: figures.queries_plot(table, drawn, line_words.aim(table.victim)),
+                "A surrogate is trained from scratch at every point; bands are 95 % intervals over "
+                "seeds, and one seed has none. A line that rises further to the left steals more "
+                "per query.",
+                "Accuracy against queries of " + ", ".join(line.label for line in drawn),
             )
         )
     if table.curve:

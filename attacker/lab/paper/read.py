@@ -1,6 +1,5 @@
 """Reads the tables that were run: their manifests, and where each cell of them stands."""
 
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,19 +7,13 @@ from typing import Any
 from attacker.cells.cell import bought, is_done
 from attacker.cells.jobs import LOG_NAME, last_error
 from attacker.errors import ExperimentError
-from attacker.lab.paper.claims import Sheet
-from attacker.lab.paper.findings import (
-    FIGURES,
-    CellResult,
-    CellScore,
-    MarkSpread,
-    RowResult,
-    VictimFacts,
-)
+from attacker.lab.paper.cells import CellResult, CellScore
+from attacker.lab.paper.findings import RowResult, VictimFacts
 from attacker.lab.paper.score import read_facts
-from attacker.lab.results import MarkResult
+from attacker.lab.paper.sheet import Sheet
+from attacker.lab.report.words import NBSP, count
 from attacker.lab.spread import Spread, clipped, spread
-from attacker.tables.claims import Figure
+from attacker.tables.claims import FIGURES, Figure
 from attacker.tables.manifest import CellRecord, TableRun, find_manifests, read_manifest
 from attacker.tables.schema import Row
 from shared.messages import explain
@@ -86,6 +79,7 @@ def sheet_of(run: TableRun, rows: tuple[RowResult, ...], victim: VictimFacts) ->
         victim_accuracy=victim.accuracy.value,
         n_classes=victim.labels,
         test_clips=victim.test_clips,
+        untrained={row.id: _untrained(row) for row in rows},
     )
 
 
@@ -120,29 +114,11 @@ def row_result(row: Row, cells: Sequence[CellResult]) -> RowResult:
         cells=tuple(cells),
         figures={},
         queries=spread([cell.bought for cell in cells if cell.state == "done"]),
-        marks=_marks(cells),
         source_model=model,
         known_layers=0 if layers is None else layers.count,
     )
     figures = {figure: _spread(bare, figure) for figure in FIGURES}
     return bare.model_copy(update={"figures": figures})
-
-
-def _marks(cells: Sequence[CellResult]) -> tuple[MarkSpread, ...]:
-    """Return the means over seeds after each number of queries that a surrogate was trained at."""
-    groups: dict[int, list[MarkResult]] = defaultdict(list)
-    for cell in cells:
-        for mark in cell.score.marks if cell.score is not None else ():
-            groups[mark.queries].append(mark)
-    found = []
-    for queries, marks in sorted(groups.items()):
-        accuracy = spread([mark.accuracy.value for mark in marks])
-        fidelity = spread([mark.fidelity.value for mark in marks])
-        if accuracy is not None and fidelity is not None:
-            found.append(
-                MarkSpread(queries=queries, accuracy=clipped(accuracy), fidelity=clipped(fidelity))
-            )
-    return tuple(found)
 
 
 def _spread(row: RowResult, figure: Figure) -> Spread | None:
@@ -164,6 +140,12 @@ def _values(row: RowResult, figure: Figure) -> dict[int, float]:
     return found
 
 
+def _untrained(row: RowResult) -> tuple[int, ...]:
+    """Return what was kept by each finished seed that has no surrogate."""
+    scores = [cell.score for cell in row.cells if cell.score is not None]
+    return tuple(score.kept for score in scores if not score.marks)
+
+
 def _cell(record: CellRecord, root: Path, score: Score | None) -> CellResult:
     place = record.folder
     bare = CellResult(seed=record.seed, folder=below(place, root), state="not run")
@@ -176,7 +158,8 @@ def _cell(record: CellRecord, root: Path, score: Score | None) -> CellResult:
             found = score(place)
             done |= {"score": found, "bought": found.bought}
             if not found.marks:
-                done["reason"] = f"no surrogate: {found.kept} answers kept"
+                kept = count(found.kept, "answer").replace(NBSP, " ")
+                done["reason"] = f"no surrogate was trained: {kept} kept"
         return bare.model_copy(update=done)
     except Exception as error:
         reason = explain(error)

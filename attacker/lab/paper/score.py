@@ -13,7 +13,7 @@ from attacker.cells.cell import DONE_NAME, read_done
 from attacker.errors import CellUnfinished
 from attacker.lab.bundle import Bundle
 from attacker.lab.evaluate import LAB_FOLDER, Ask, Cache, Predict
-from attacker.lab.paper.findings import CellScore
+from attacker.lab.paper.cells import AIM, CellScore
 from attacker.lab.reading import read_run
 from attacker.lab.scores import Ruler
 from attacker.tables.schema import CAMPAIGN
@@ -103,9 +103,10 @@ class Scorer:
                 f"{folder}: its surrogates are not those that it finished with. "
                 + (" ".join(run.warnings) or "Remove its done.json and run the table again.")
             )
+        said = [self.predict(item.folder, self.bundle.clips) for item in campaign.surrogates]
         marks = tuple(
-            self.ruler.score_mark(campaign, item, self.predict(item.folder, self.bundle.clips))
-            for item in campaign.surrogates
+            self.ruler.score_mark(campaign, item, rows)
+            for item, rows in zip(campaign.surrogates, said, strict=True)
         )
         whole = self.ruler.score_campaign(campaign, marks)
         return CellScore(
@@ -115,6 +116,7 @@ class Scorer:
             refusals=whole.refusals,
             retries=whole.retries,
             marks=tuple(mark.model_copy(update={"recall": ()}) for mark in marks),
+            leads=tuple(self.ruler.lead(rows, AIM) for rows in said),
             warnings=run.warnings,
         )
 

@@ -1,46 +1,32 @@
 """The page's sentences and figures in words, for HTML and Markdown alike."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
-from attacker.lab.paper.claims import Decision, Evidence
-from attacker.lab.paper.findings import CellResult, PaperResults, RowResult, TableResult
+from attacker.lab.paper.cells import CellResult
+from attacker.lab.paper.claims import Decision
+from attacker.lab.paper.compare import Evidence
+from attacker.lab.paper.findings import RowResult, TableResult
 from attacker.lab.paper.read import OURS
+from attacker.lab.paper.sheet import tell_gaps
 from attacker.lab.report.words import NBSP, count, percent, points
 from attacker.lab.spread import Spread
 from attacker.live import show_duration
 from attacker.tables.claims import Figure
 
 DASH = "–"
-AIM = 0.9
-"""Part of the victim's accuracy that counts as a whole copy when attacks are compared by cost."""
-VERDICTS = ("holds", "does not hold", "not decided")
+LEFT_OUT = (
+    "Intervals leave out the luck of a generator and of a source model: one WaveGAN, and one model "
+    "of each task whose first layers are known (of half of the victim's speakers, of the other "
+    "corpus), serve all seeds of every row that names them. Another of the same kind may do better "
+    "or worse by more than an interval shows."
+)
+"""What no interval on the page is about, in words."""
 NAMES: dict[Figure, str] = {
     "volume": "Volume",
     "coverage": "Coverage",
     "accuracy": "Accuracy",
     "fidelity": "Fidelity",
 }
-
-
-def headline(results: PaperResults) -> str:
-    """Say in one sentence how many of the paper's trends hold here."""
-    decisions = list(all_decisions(results))
-    if not decisions:
-        return "No table could be measured yet."
-    number = {verdict: sum(one.verdict == verdict for one in decisions) for verdict in VERDICTS}
-    holds, fails, open_ = (number[verdict] for verdict in VERDICTS)
-    return (
-        f"Of {count(len(decisions), 'trend')} that the tables state, {holds} "
-        f"{'holds' if holds == 1 else 'hold'} here, {fails} "
-        f"{'does' if fails == 1 else 'do'} not, and {open_} "
-        f"{'is' if open_ == 1 else 'are'} not decided."
-    )
-
-
-def all_decisions(results: PaperResults) -> Iterable[Decision]:
-    """Yield the decisions of all tables that were measured."""
-    for table in results.tables:
-        yield from table.decisions
 
 
 def value(found: Spread | None, figure: Figure) -> str:
@@ -103,34 +89,6 @@ def shown(table: TableResult) -> list[tuple[Figure, bool]]:
     ]
 
 
-def curves(table: TableResult) -> list[RowResult]:
-    """Return the rows that have surrogates after several numbers of queries."""
-    return [row for row in table.rows if len(row.marks) > 1]
-
-
-def curve_marks(table: TableResult) -> list[int]:
-    """Return the numbers of queries of all curves of ``table``, ascending."""
-    return sorted({mark.queries for row in curves(table) for mark in row.marks})
-
-
-def at_mark(row: RowResult, queries: int) -> Spread | None:
-    """Return the row's accuracy after ``queries``, if it has a surrogate there."""
-    return next((mark.accuracy for mark in row.marks if mark.queries == queries), None)
-
-
-def aim(table: TableResult) -> float | None:
-    """Return nine tenths of the victim's accuracy: what the cheapest attack should reach."""
-    accuracy = table.victim.accuracy
-    return None if accuracy is None else AIM * accuracy.value
-
-
-def reaches_aim(row: RowResult, table: TableResult) -> str:
-    """Return after how many queries the row's mean accuracy is nine tenths of the victim's."""
-    wanted = aim(table)
-    found = [m.queries for m in row.marks if wanted is not None and m.accuracy.mean >= wanted]
-    return f"{found[0]:,}" if found else "not reached"
-
-
 def seeds(row: RowResult) -> str:
     """Return how many of a row's seeds have finished, and what became of the others."""
     total = len(row.cells)
@@ -151,7 +109,8 @@ def evidence(item: Evidence, decision: Decision) -> str:
     """Return one comparison with its interval, such as ``a against b: +3.1 (+0.2 to +6.0)``."""
     found = item.spread
     if found is None:
-        return f"{item.label}: no seed has finished"
+        why = item.gaps.get(item.label) or tell_gaps(item.gaps)  # a label of one row names it
+        return f"{item.label}: {why}"
     show: Callable[[float], str]
     if decision.figure == "volume":
         show, unit = _clips, " clips"
@@ -181,6 +140,11 @@ def table_line(table: TableResult) -> str:
         f"{len(done)} of {len(table.cells)} cells are done; "
         f"{count(clips, 'clip')} bought; {show_duration(took_s)} of work"
     )
+
+
+def facts(table: TableResult) -> str:
+    """Return what was run: the table's name, its sizes and its seeds."""
+    return f"{table.name}, profile {table.profile}, {count(len(table.seeds), 'seed')}"
 
 
 def victim_line(table: TableResult) -> str:

@@ -94,6 +94,12 @@ def test_what_ships_validates(call: Call) -> None:
     assert output.count("valid;") >= 2
 
 
+def test_what_is_counted_once_is_in_the_singular(call: Call) -> None:
+    code, output = call("validate", str(ROOT / "attacker/experiments/paper/curve.yaml"))
+    assert code == 0
+    assert "5 rows, 1 seed, 144,000 clips in all" in output
+
+
 def test_list_shows_every_kind_with_its_fields(call: Call) -> None:
     code, output = call("list")
     assert code == 0

@@ -1,5 +1,6 @@
 """Tables: the ones that ship, what their rows become, and each way to get one wrong."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,7 @@ import pytest
 
 import attacker
 from attacker.samplers.dynamic_threshold import DynamicThresholdSpec
-from attacker.tables.claims import VICTIM, rows_of
+from attacker.tables.claims import VICTIM, Above, RisesWith
 from attacker.tables.file import load_table, profiles_of
 from attacker.tables.schema import CAMPAIGN, Table, merge
 from shared.config import ConfigError, read_yaml
@@ -16,6 +17,9 @@ from tests.support.tables import write_table
 PAPER = Path(attacker.__file__).parent / "experiments" / "paper"
 SHIPPED = sorted(path for path in PAPER.glob("*.yaml") if "rows" in read_yaml(path))
 EVERY = [(path, profile) for path in SHIPPED for profile in profiles_of(path)]
+RISES = {"kind": "rises_with", "text": "t", "x": "alhpa", "rows": ["proxy-full", "gan"]}
+LINE = {"id": "more", "label": "More", "rows": ["proxy-full", "few"]}
+RIGHT = {**LINE, "rows": ["few", "proxy-full"]}
 LOST = {"amplify": ("ours",), "pitch_shift": ("ours",), "gaussian_noise": ("ours",)}
 
 
@@ -96,6 +100,40 @@ def test_table_4_has_both_kinds_of_thresholds_at_one_and_ten_iterations() -> Non
     assert table.row(table.curve.row).iterations == max(table.curve.iterations)
 
 
+@pytest.mark.parametrize("name", ["table4", "table8"])
+def test_volumes_are_compared_within_one_kind_of_threshold(name: str) -> None:
+    """The caps of the two kinds are others, so a volume of one says nothing of the other's."""
+    table = load_table(PAPER / f"{name}.yaml", "desk")
+    claims = [one for one in table.claims if isinstance(one, Above) and one.figure == "volume"]
+    assert len(claims) == 2
+    for claim in claims:
+        rows = [table.row(row) for row in (*claim.rows, *claim.than)]
+        assert len({row.sampler for row in rows}) == 1  # of one kind, and with one cap
+
+
+def test_claims_that_the_paper_does_not_make_are_marked_as_ours() -> None:
+    for name in ("efficiency", "curve"):
+        table = load_table(PAPER / f"{name}.yaml", "desk")
+        assert (table.reference, {claim.ours for claim in table.claims}) == ("", {True})
+    claims = load_table(PAPER / "table3.yaml", "desk").claims
+    assert [claim.text for claim in claims if claim.ours] == [
+        "Generative above proxy at equal volume"
+    ]
+
+
+def test_the_rows_of_the_curve_are_one_line() -> None:
+    table = load_table(PAPER / "curve.yaml", "desk")
+    (line,), (claim,) = table.lines, table.claims
+    assert isinstance(claim, RisesWith)
+    assert line.rows == claim.rows == tuple(row.id for row in table.rows)
+
+
+@pytest.mark.parametrize("path", sorted(PAPER.glob("*.yaml")), ids=lambda path: path.stem)
+def test_files_that_a_comment_names_are_there(path: Path) -> None:
+    named = re.findall(r"(?:attacker|victim_service)/[\w/-]+\.yaml", path.read_text())
+    assert all((Path(attacker.__file__).parents[1] / name).is_file() for name in named)
+
+
 def test_a_row_becomes_an_ordinary_experiment(tiny: Table) -> None:
     experiment = tiny.experiment(tiny.row("gan"), 1)
     (campaign,) = experiment.campaigns
@@ -121,7 +159,6 @@ def test_settings_have_the_numbers_that_claims_order_by(tiny: Table) -> None:
     settings = tiny.row("gan").settings
     assert (settings["n"], settings["alpha"], settings["budget"], settings["k"]) == (2, 0.5, 40, 0)
     assert tiny.row("other-2").settings["k"] == 2
-    assert rows_of(tiny.claims[0]) == ("gan", "proxy-full")
 
 
 @pytest.mark.parametrize(
@@ -139,6 +176,16 @@ def test_settings_have_the_numbers_that_claims_order_by(tiny: Table) -> None:
         ({"models__other__corpus": "absent"}, ["models.other", "corpus 'absent'"]),
         ({"claims__0__than": ["absent"]}, ["claim above", "row 'absent'"]),
         ({"claims__0__kind": "hope"}, ["claims.0", "'hope'", "'at_chance'"]),
+        (
+            {"claims": [RISES]},
+            ["claim rises_with", "x 'alhpa'", "all its rows", "budget", "volume"],
+        ),
+        ({"claims": [{**RISES, "x": "alpha"}]}, ["x 'alpha'", "all its rows", "n, volume"]),
+        ({"claims": [{**RISES, "rows": [VICTIM]}]}, ["claim rises_with", "row 'victim'"]),
+        ({"lines": [{**LINE, "rows": ["few", "absent"]}]}, ["line more", "row 'absent'"]),
+        ({"lines": [LINE]}, ["line more", "do not rise", "proxy-full 40, few 20"]),
+        ({"lines": [{**LINE, "rows": ["few"]}]}, ["lines.0.rows", "2 items"]),
+        ({"lines": [RIGHT, RIGHT]}, ["line ids must differ"]),
         ({"curve__row": "absent"}, ["curve", "row 'absent'"]),
         ({"generators__gan__gan__clip_samples": 4096}, ["generators.gan", "4,096", "1,024"]),
         ({"generators__gan__sample_rate_hz": 16000}, ["generators.gan", "16,000 Hz", "4,000 Hz"]),

@@ -15,8 +15,8 @@ from attacker.lab.paper.checks import (
     complete,
     find_leaks,
 )
-from attacker.lab.paper.claims import Sheet
 from attacker.lab.paper.findings import Check
+from attacker.lab.paper.sheet import Sheet
 from attacker.tables.claims import Figure
 from attacker.tables.manifest import read_manifest
 from shared.corpora import CorpusError, CorpusSpec, SpeakerTreeSpec

@@ -6,7 +6,10 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
-from attacker.lab.paper.claims import CHANCE_LEAD, RULES, Decision, Sheet, combine, decide
+from attacker.lab.paper import words
+from attacker.lab.paper.claims import RULES, Decision, combine, decide
+from attacker.lab.paper.deciders import CHANCE_LEAD
+from attacker.lab.paper.sheet import Sheet
 from attacker.tables.claims import Claim, Figure
 
 CLAIM: TypeAdapter[Any] = TypeAdapter(Claim)
@@ -108,7 +111,7 @@ def test_fewer_than_two_seeds_decide_nothing(missing: dict[int, float]) -> None:
     scene = sheet({"a": missing, "b": seeds(0.1)})
     decision = judge(scene, kind="above", rows=["a"], than=["b"])
     assert decision.verdict == "not decided"
-    assert "a against b" in decision.reason
+    assert decision.reason == f"{'one' if missing else 'no'} seed has finished (a)"
     assert judge(scene, kind="at_chance", rows=["a"]).verdict == "not decided"
 
 
@@ -233,6 +236,58 @@ def test_a_fall_between_is_seen() -> None:
     assert fallen == ["r3 against r2"]
 
 
+FIVE = {"kind": "rises_with", "x": "k", "rows": [f"r{n}" for n in range(6)]}
+STEPS = {f"r{n}": {"k": float(n)} for n in range(6)}
+
+
+@pytest.mark.parametrize("few", [{}, {0: 0.4}])
+def test_rows_between_that_have_not_run_leave_a_rise_undecided(few: dict[int, float]) -> None:
+    rows = {"r0": seeds(0.3), "r1": seeds(0.4), "r2": few, "r3": few, "r4": few, "r5": seeds(0.6)}
+    decision = judge(sheet(rows, settings=STEPS), **FIVE)
+    assert decision.verdict == "not decided"
+    assert decision.reason == f"{'one' if few else 'no'} seed has finished (r2, r3, r4)"
+    told = [words.evidence(item, decision) for item in decision.evidence]
+    assert any(line.startswith("r2 against r1: ") for line in told)
+    whole = rows | {"r2": seeds(0.45), "r3": seeds(0.5), "r4": seeds(0.55)}
+    assert judge(sheet(whole, settings=STEPS), **FIVE).verdict == "holds"
+
+
+def test_a_fall_is_seen_though_rows_between_have_not_run() -> None:
+    rows = {"r0": seeds(0.6), "r1": seeds(0.5), "r2": {}, "r3": {}, "r4": {}, "r5": seeds(0.3)}
+    assert judge(sheet(rows, settings=STEPS), **FIVE).verdict == "does not hold"
+
+
+def test_a_cell_without_a_surrogate_has_finished_all_the_same() -> None:
+    scene = Sheet(
+        {"few": {"volume": {0: 1, 1: 1}}, "mixed": {"accuracy": {0: 0.4}}, "b": {}},
+        {}, 0.95, 30, 960, untrained={"few": (1, 1), "mixed": (2, 5)},
+    )  # fmt: skip
+    alone = judge(scene, kind="at_chance", rows=["few"])
+    assert alone.verdict == "not decided"
+    told = words.evidence(alone.evidence[0], alone).replace("\u00a0", " ")
+    assert told == "few: no surrogate was trained: 1 answer kept"
+    both = judge(scene, kind="above", rows=["few", "mixed"], than=["b"])
+    assert both.reason.replace("\u00a0", " ") == (
+        "no surrogate was trained: 1 answer kept (few); no seed has finished (b); "
+        "of all seeds but one no surrogate was trained: 2 to 5 answers kept (mixed)"
+    )
+    volume = judge(scene, kind="above", rows=["few"], than=["b"], figure="volume")
+    assert volume.reason == "no seed has finished (b)"
+
+
+def test_rows_that_share_no_two_seeds_are_not_said_to_be_unfinished() -> None:
+    scene = sheet({"a": {0: 0.5, 1: 0.5}, "b": {1: 0.4, 2: 0.4}})
+    decision = judge(scene, kind="above", rows=["a"], than=["b"])
+    assert decision.reason == "fewer than two seeds in common (a against b)"
+
+
+def test_whose_claim_it_is_is_kept() -> None:
+    scene = sheet({"a": seeds(0.5), "b": seeds(0.4)})
+    claim = {"kind": "above", "rows": ["a"], "than": ["b"]}
+    assert not judge(scene, **claim).ours
+    assert judge(scene, **claim, ours=True).ours
+
+
 def test_nothing_rises_with_what_does_not_rise_itself() -> None:
     rows = {"low": seeds(0.3), "middle": seeds(0.4), "high": seeds(0.5)}
     flat = {"low": seeds(100), "middle": seeds(300), "high": seeds(300)}
@@ -240,7 +295,8 @@ def test_nothing_rises_with_what_does_not_rise_itself() -> None:
     assert decision.verdict == "not decided"
     assert decision.reason == "volume itself does not rise in this order of the rows"
     decision = judge(sheet(rows, volume={"low": seeds(1)}), **RISES)
-    assert (decision.verdict, decision.reason) == ("not decided", "not every row has a volume yet")
+    assert decision.verdict == "not decided"
+    assert decision.reason == "not every row has a volume yet (without: middle, high)"
 
 
 def test_rises_with_a_setting_of_the_rows() -> None:
@@ -248,7 +304,7 @@ def test_rises_with_a_setting_of_the_rows() -> None:
     claim = {"kind": "rises_with", "x": "tau", "rows": ["a", "b"]}
     known = sheet(rows, settings={"a": {"tau": 1}, "b": {"tau": 9}})
     assert judge(known, **claim).verdict == "holds"
-    assert judge(sheet(rows), **claim).reason == "not every row has a tau yet"
+    assert judge(sheet(rows), **claim).reason == "not every row has a tau yet (without: a, b)"
     alone = judge(known, kind="rises_with", x="tau", rows=["a"])
     assert (alone.verdict, alone.reason) == ("not decided", "one row cannot rise")
 

@@ -118,7 +118,9 @@ def test_volume_coverage_queries_and_time_are_the_cells_own(results: PaperResult
     assert queries is not None
     assert volume is not None
     assert (queries.mean, volume.mean) == (40, 40)
-    assert [mark.queries for mark in rows["noise"].marks] == [20, 40]
+    (line,) = results.tables[0].lines
+    assert (line.id, [point.queries for point in line.points]) == ("noise", [20, 40])
+    assert all(point.with_clips for point in line.points)
     score = rows["static"].cells[0].score
     assert score is not None
     assert score.kept <= 40

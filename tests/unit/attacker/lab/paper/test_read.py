@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from attacker.errors import ExperimentError
-from attacker.lab.paper.findings import CellScore
+from attacker.lab.paper.cells import CellScore
 from attacker.lab.paper.read import read_rows, read_tables, row_result, settings_of, sheet_of
 from attacker.tables.file import load_table
 from attacker.tables.schema import Row
@@ -87,14 +87,15 @@ def test_a_cell_without_surrogate_has_volume_and_no_accuracy() -> None:
     assert (accuracy.mean, accuracy.n) == (0.4, 1)
 
 
-def test_marks_are_averaged_where_they_are() -> None:
-    row = load_table(TABLES / "table1.yaml", "desk").rows[0]
-    early = score(0.3, bought=100).marks[0]
-    both = score(0.5, bought=1000)
-    both = both.model_copy(update={"marks": (early, *both.marks)})
-    found = row_result(row, [cell(0, both), cell(1, score(0.6, bought=1000))])
-    assert [(m.queries, m.accuracy.n) for m in found.marks] == [(100, 1), (1000, 2)]
-    assert found.marks[1].accuracy.mean == pytest.approx(0.55)
+def test_a_cell_that_kept_too_little_says_so(world: World) -> None:
+    world.make("noise", 0)
+    (run,) = read_tables(world.out)
+    bare = score(0.5).model_copy(update={"marks": (), "kept": 1})
+    rows = read_rows(run, world.out, lambda folder: bare)
+    cells = {row.id: row.cells for row in rows}
+    assert cells["noise"][0].reason == "no surrogate was trained: 1 answer kept"
+    untrained = sheet_of(run, rows, VICTIM).untrained
+    assert (untrained["noise"], untrained["own"]) == ((1,), ())
 
 
 @pytest.mark.parametrize(

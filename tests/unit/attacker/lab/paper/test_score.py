@@ -37,6 +37,20 @@ def test_a_cell_is_scored_once(world: World, cell: Path) -> None:
     assert [mark.queries for mark in first.marks] == [20, 40]
     assert (first.bought, first.kept, first.retries) == (40, 40, 0)
     assert all(mark.recall == () for mark in first.marks)
+    truth = world.bundle.labels
+    victim = np.mean(world.answer(world.bundle.clips).argmax(axis=1) == truth)
+    for mark, lead in zip(first.marks, first.leads, strict=True):
+        assert lead.value == pytest.approx(mark.accuracy.value - 0.9 * victim)
+        assert lead.low <= lead.value <= lead.high
+
+
+def test_a_score_that_an_earlier_version_kept_is_read(world: World, cell: Path) -> None:
+    first = scorer(world, []).score(cell)
+    (path,) = (cell / "lab").glob("score-on-*.json")
+    kept = json.loads(path.read_text())
+    del kept["score"]["leads"]
+    path.write_text(json.dumps(kept))
+    assert scorer(world, []).score(cell) == first.model_copy(update={"leads": ()})
 
 
 def test_the_victim_labels_its_split_once(world: World) -> None:
