@@ -12,6 +12,7 @@ from attacker.live import View, show_duration
 if TYPE_CHECKING:
     from attacker.tables.forecast import TableForecast
     from attacker.tables.run import TableRunner
+    from attacker.tables.schema import Table as PaperTable
 
 
 def plan_table(runner: "TableRunner") -> None:
@@ -55,6 +56,7 @@ def _lines(found: "TableForecast", runner: "TableRunner") -> list[str]:
         )
     if found.shared:
         lines.append(f"{found.shared} further cells equal one above, and cost nothing.")
+    lines += _borrowed(runner.table)
     lines += [
         f"Training: at most {show_duration(found.training_s)}, measured on this machine with all "
         "its processors; buying and starting the cells come on top.",
@@ -62,3 +64,13 @@ def _lines(found: "TableForecast", runner: "TableRunner") -> list[str]:
         "Nothing was spent.",
     ]
     return lines
+
+
+def _borrowed(table: "PaperTable") -> list[str]:
+    """Say what rows rest on that another row buys."""
+    found = [(row, answers) for row in table.rows if (answers := table.answers_of(row))]
+    return [
+        f"{row.id} also rests on answers that {answers.row} buys, {table.bill(row) - row.budget:,} "
+        f"a seed: its bill is {table.bill(row):,} queries a seed."
+        for row, answers in found
+    ]

@@ -7,6 +7,7 @@ from typing import Any
 
 from attacker.cells.cell import Cell, essence, experiment_hash
 from attacker.experiment import Experiment
+from attacker.tables.answered import AnsweredCells
 from attacker.tables.ingredients import Ingredient, generators, models
 from attacker.tables.schema import Row, Table
 
@@ -30,21 +31,26 @@ class Resolved:
         return list(found.values())
 
 
-def resolve(table: Table, out: Path) -> Resolved:
+def resolve(table: Table, out: Path, home: Path) -> Resolved:
     """Return the cells of ``table``; what is trained for them is kept below ``out``.
+
+    ``home`` is the victim's folder there, for its cells and for what is trained on its answers.
 
     Raises:
         ExperimentError, CheckpointError: a folder that it names cannot be used.
     """
-    wanted_generators = {name for row in table.rows if (name := _generator_of(row))}
+    wanted_generators = {row.generator for row in table.rows if row.generator is not None}
     wanted_models = {r.initial_layers.model for r in table.rows if r.initial_layers is not None}
-    made = generators(table, out, wanted_generators)
     known = models(table, out, wanted_models)
-    cells = {
-        row.id: tuple(_cell(table, row, seed, made, known) for seed in table.seeds)
-        for row in table.rows
-    }
-    return Resolved(table, cells, (*made.values(), *known.values()))
+
+    def cells(row: Row, made: Mapping[str, Ingredient]) -> tuple[Cell, ...]:
+        return tuple(_cell(table, row, seed, made, known) for seed in table.seeds)
+
+    # First the rows without a generator: generators may learn from what they have bought.
+    answered = {row.id: cells(row, {}) for row in table.rows if row.generator is None}
+    made = generators(table, out, wanted_generators, AnsweredCells(answered, home))
+    every = {row.id: answered.get(row.id) or cells(row, made) for row in table.rows}
+    return Resolved(table, every, (*made.values(), *known.values()))
 
 
 def _cell(
@@ -56,7 +62,7 @@ def _cell(
 ) -> Cell:
     experiment = table.experiment(row, seed)
     layers = row.initial_layers
-    used = [made[name]] if (name := _generator_of(row)) else []
+    used = [made[row.generator]] if row.generator is not None else []
     used += [known[layers.model]] if layers is not None else []
     identities = {one.name: one.identity for one in used}
     facts = _placed(essence(experiment), row, made, known, lambda one: identities[one.name])
@@ -79,9 +85,9 @@ def _placed(
 ) -> dict[str, Any]:
     """Return ``plain`` with what ``say`` says of an ingredient in place of its name."""
     data = dict(plain)
-    if (name := _generator_of(row)) is not None:
+    if row.generator is not None:
         campaign = plain["campaigns"][0]
-        source = {**campaign["source"], "generator": say(made[name])}
+        source = {**campaign["source"], "generator": say(made[row.generator])}
         data["campaigns"] = [{**campaign, "source": source}]
     if row.initial_layers is not None:
         layers = {
@@ -90,8 +96,3 @@ def _placed(
         }
         data["surrogate"] = {**plain["surrogate"], "initial_layers": layers}
     return data
-
-
-def _generator_of(row: Row) -> str | None:
-    name: str | None = getattr(row.source, "generator", None)
-    return name

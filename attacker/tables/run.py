@@ -91,7 +91,7 @@ class TableRunner:
         what = f"{table.name} with the profile {self.profile}"
         table.audio.demand(card, self.url, what=what, victim=table.victim)
         self._check_victim_folder(card)
-        resolved = resolve(table, self.out)
+        resolved = resolve(table, self.out, victim_folder(self.out, card.checkpoint))
         for cells in resolved.cells.values():
             cells[0].experiment.granted_class_counts(card.labels)
         self._check_corpora(resolved, on_corpus)

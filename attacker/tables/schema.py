@@ -9,15 +9,14 @@ from attacker.errors import ExperimentError
 from attacker.experiment import PROFILES, Experiment, Knowledge, Name, QuerySettings
 from attacker.samplers import SamplerSpec
 from attacker.sources import SourceSpec
+from attacker.tables.answers import RowAnswers, demand_answers
 from attacker.tables.claims import VICTIM, Claim, Figure, check_claims
+from attacker.tables.ingredient_specs import GeneratorSpec, SourceModelSpec
 from attacker.tables.lines import LineSpec, check_lines
 from attacker.tables.names import demand
-from attacker.wavegan.config import GanConfig
 from shared.config import Frozen, validate
 from shared.contract import ModelCard
 from shared.corpora import CorpusSpec
-from shared.networks import NetworkSpec
-from shared.training import Recipe
 
 CAMPAIGN = "attack"
 """The one campaign of every cell: equal cells of different tables must be equal in all."""
@@ -58,45 +57,6 @@ class PaperFigures(Frozen):
     """Percent."""
 
 
-class GeneratorSpec(Frozen):
-    """A WaveGAN: a folder that holds one, or a corpus to train one on."""
-
-    folder: str | None = None
-    corpus: str | None = None
-    """Name of one of the table's corpora."""
-    sample_rate_hz: int | None = None
-    """That of the table's audio unless given."""
-    gan: GanConfig | None = None
-
-    @model_validator(mode="after")
-    def _one_way(self) -> Self:
-        if (self.folder is None) == (self.corpus is None) or (self.corpus is None) != (
-            self.gan is None
-        ):
-            raise ValueError("give either `folder`, or `corpus` and `gan`")
-        return self
-
-
-class SourceModelSpec(Frozen):
-    """A model whose first layers are known: a checkpoint, or a task to train one on."""
-
-    checkpoint: str | None = None
-    """Folder; ``$EARSHOT_VICTIM`` is the victim itself, which is a white-box grant."""
-    corpus: str | None = None
-    """Name of one of the table's corpora; its speakers are the labels."""
-    network: NetworkSpec | None = None
-    """The surrogate's unless given."""
-    recipe: Recipe | None = None
-    """The surrogate's unless given."""
-    seed: int = Field(default=0, ge=0)
-
-    @model_validator(mode="after")
-    def _one_way(self) -> Self:
-        if (self.checkpoint is None) == (self.corpus is None):
-            raise ValueError("give either `checkpoint` or `corpus`")
-        return self
-
-
 class KnownLayers(Frozen):
     """Starts the surrogates of a row from the first layers of one of the table's models."""
 
@@ -129,6 +89,12 @@ class Row(Frozen):
     """What is granted beyond the table's ``knowledge``."""
     surrogate: dict[str, Any] = Field(default={})
     """What differs from the table's ``surrogate``."""
+
+    @property
+    def generator(self) -> str | None:
+        """Name of the table's generator whose clips it sends, if it sends such."""
+        name: str | None = getattr(self.source, "generator", None)
+        return name
 
     @property
     def settings(self) -> dict[str, float]:
@@ -204,6 +170,10 @@ class Table(Frozen):
                 demand("corpus", model.corpus, self.corpora, f"models.{name}")
         for row in self.rows:
             self._check_row(row)
+        for name, generator in self.generators.items():
+            if generator.answers is not None:
+                demand("row", generator.answers.row, ids, f"generators.{name}.answers")
+                demand_answers(name, generator, self)
         return self
 
     @property
@@ -215,6 +185,21 @@ class Table(Frozen):
     def row(self, name: str) -> Row:
         """Return the row with the id ``name``."""
         return next(row for row in self.rows if row.id == name)
+
+    def answers_of(self, row: Row) -> RowAnswers | None:
+        """Return the answers that the generator of ``row`` learns from, if it has such a one."""
+        return None if row.generator is None else self.generators[row.generator].answers
+
+    def bill(self, row: Row) -> int:
+        """Return the clips that one seed of ``row`` rests on, at most.
+
+        They are its own, and those whose answers its generator learns from: these are bought once,
+        by the row that they are of, but an attack that consists of this row alone pays them, too.
+        """
+        answers = self.answers_of(row)
+        if answers is None:
+            return row.budget
+        return row.budget + (answers.queries or self.row(answers.row).budget)
 
     def experiment(self, row: Row, seed: int) -> Experiment:
         """Return the experiment of one cell; generators and models are still names in it.
@@ -275,8 +260,8 @@ class Table(Frozen):
     def _check_row(self, row: Row) -> None:
         where = f"row {row.id}"
         demand("corpus", row.proxy or self.proxy, self.corpora, where)
-        if (generator := getattr(row.source, "generator", None)) is not None:
-            demand("generator", generator, self.generators, where)
+        if row.generator is not None:
+            demand("generator", row.generator, self.generators, where)
         if row.initial_layers is not None:
             demand("model", row.initial_layers.model, self.models, where)
         for seed in self.seeds:

@@ -21,7 +21,7 @@ from attacker.journal import Journal, Rows
 from attacker.run_folder import RunFolder
 from attacker.sources import SourceContext
 from attacker.sources.walk import ProxyWalk
-from attacker.wavegan.config import AnswerWeights
+from attacker.wavegan.config import AnswerWeights, Weighting
 from shared.corpora.store import ClipStore
 
 ENTROPY_FLOOR = 0.05
@@ -66,7 +66,7 @@ def read_weights(spec: AnswerWeights, store: ClipStore) -> ClipWeights:
 
 
 def weigh(
-    clips: np.ndarray, answers: np.ndarray, count: int, n_classes: int, spec: AnswerWeights
+    clips: np.ndarray, answers: np.ndarray, count: int, n_classes: int, spec: Weighting
 ) -> np.ndarray:
     """Return the weights (count,) of a corpus of ``count`` clips; see above.
 

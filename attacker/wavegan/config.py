@@ -58,15 +58,12 @@ class GanConfig(Frozen):
         return value
 
 
-class AnswerWeights(Frozen):
-    """Draws proxy clips by what a victim said of them, in a campaign that was paid for.
+class Weighting(Frozen):
+    """How clips are weighed by what a victim said of them.
 
-    Nothing is used but that campaign's journal; its source must be ``proxy``, on this very corpus.
     See ``attacker.wavegan.answer_weights`` for the formulas, which are our own.
     """
 
-    run: str = Field(description="folder of the run; the campaign's journal lies in it")
-    campaign: str = Field(description="name of the campaign")
     by: Literal["entropy", "label"] = Field(
         "entropy", description="how unsure the victim was of a clip, or how rare its label is"
     )
@@ -76,6 +73,16 @@ class AnswerWeights(Frozen):
     queries: int | None = Field(
         None, ge=1, description="only the first so many that were bought; null takes all"
     )
+
+
+class AnswerWeights(Weighting):
+    """Draws proxy clips by what a victim said of them, in a campaign that was paid for.
+
+    Nothing is used but that campaign's journal; its source must be ``proxy``, on this very corpus.
+    """
+
+    run: str = Field(description="folder of the run; the campaign's journal lies in it")
+    campaign: str = Field(description="name of the campaign")
 
 
 class TrainGanFile(Frozen):

@@ -5,6 +5,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from shared import checkpoint
 from tests.support.command_line import Call, caller
 from tests.support.forked import start_attacker
 from tests.support.keys import add_key
-from tests.support.tables import TINY, write_proxy, write_table
+from tests.support.tables import TINY, UNSURE, write_proxy, write_table
 from tests.support.victims import RunningVictim, make_victim, running_victim
 
 
@@ -54,6 +55,16 @@ def written(out: Path) -> dict[Path, int]:
     return {path: path.stat().st_mtime_ns for path in files}
 
 
+def kill_once(process: BaseProcess, out: Path, pattern: str) -> None:
+    """Kill ``process`` as soon as ``out`` holds what ``pattern`` names."""
+    deadline = time.monotonic() + 200
+    while not list(out.glob(pattern)) and process.is_alive() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert process.pid is not None
+    os.kill(process.pid, signal.SIGKILL)
+    process.join(30)
+
+
 @pytest.mark.timeout(600)
 def test_a_killed_table_goes_on_and_nothing_is_paid_twice(
     victim: RunningVictim, call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -74,12 +85,7 @@ def test_a_killed_table_goes_on_and_nothing_is_paid_twice(
     assert not out.exists()
 
     process = start_attacker(["run", *options, "--key", key], tmp_path / "log")
-    deadline = time.monotonic() + 120
-    while not list(out.glob("*/cells/*/attack/journal.sqlite")) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert process.pid is not None
-    os.kill(process.pid, signal.SIGKILL)
-    process.join(30)
+    kill_once(process, out, "*/cells/*/attack/journal.sqlite")
     paid = spent(victim, key)
     assert paid <= 120
 
@@ -107,6 +113,57 @@ def test_a_killed_table_goes_on_and_nothing_is_paid_twice(
     assert code == 0, output
     assert spent(victim, key) == 120
     assert written(out) == before
+
+
+@pytest.mark.timeout(600)
+def test_a_generator_learns_from_the_answers_of_a_row_and_survives_kills(
+    victim: RunningVictim, call: Call, tmp_path: Path
+) -> None:
+    key, out = add_key(victim.ledger_path, "unsure"), tmp_path / "out"
+    rows = [row for row in UNSURE["rows"] if row["id"] in ("proxy-full", "unsure")]
+    changes = {
+        **UNSURE, "rows": [rows[1], rows[0]], "seeds": [1], "claims": [], "curve": None,
+        "profiles__desk__rows": {}, "generators__unsure__gan__steps": 40,
+        "generators__unsure__gan__checkpoint_every": 1,
+        "corpora__proxy__root": str(tmp_path / "proxy"),
+    }  # fmt: skip
+    path = write_table(tmp_path / "unsure.yaml", **changes)
+    options = [str(path), "--out", str(out), "--jobs", "2", "--cache", str(tmp_path / "cache")]
+    options += ["--url", victim.url]
+
+    code, output = call("plan", *options[:3], key=key)
+    assert code == 0, output
+    assert "In all 2 cells and 80 queries" in output
+    assert "unsure also rests on answers that proxy-full buys, 30 a seed: its bill is 70" in output
+
+    for moment in ("*/cells/proxy-full-*/attack/journal.sqlite", "*/generators/unsure-*/state/*"):
+        process = start_attacker(["run", *options, "--key", key], tmp_path / "log")
+        kill_once(process, out, moment)
+        assert not list(out.glob("*/cells/unsure-*/attack"))
+        assert spent(victim, key) <= 40
+    (asked,) = out.glob("*/cells/proxy-full-*")
+    assert read_done(asked)["attack"]["bought"] == 40  # it had to be whole before
+    (generator,) = out.glob("*/generators/unsure-*")
+
+    code, output = call("run", *options, key=key)
+    assert code == 0, output
+    assert "3 of 3 jobs are done" in output
+    assert spent(victim, key) == 80
+    card = checkpoint.load_card(generator)
+    assert (card["steps"], card["answers"]["queries"]) == (40, 30)
+    assert card["answers"]["victim"] == checkpoint.load_card(victim.checkpoint)["tensors_sha256"]
+    (folder,) = find_manifests(out)
+    (cell,) = read_manifest(folder).cells["unsure"]
+    assert read_done(cell.folder)["attack"]["bought"] == 40
+
+    before = written(out)
+    code, output = call("run", *options, key=key)
+    assert code == 0, output
+    assert (spent(victim, key), written(out)) == (80, before)
+    # Another exponent is another generator, and with it other cells; the answers are there.
+    write_table(path, **changes, generators__unsure__answers__power=2.0)
+    code, output = call("plan", *options[:3], key=key)
+    assert "In all 1 cells and 40 queries" in output
 
 
 @pytest.mark.timeout(300)
@@ -173,6 +230,7 @@ def test_a_row_may_be_a_sybils_and_needs_its_keys(
         ({"rows__3__initial_layers__count": 9, "rows__3__knowledge__first_layers": 9}, "6 layers"),
         ({"profiles__desk__audio__sample_rate_hz": 8000}, "8,000 Hz"),
         ({"models__victim__checkpoint": "/no/such/model"}, "/no/such/model"),
+        ({**UNSURE, "generators__unsure__answers__row": "unsure"}, "cannot be made before"),
         ({"rows": [], "claims": [], "curve": None, "profiles__desk__rows": {}}, "rows"),
     ],
 )

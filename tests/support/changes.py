@@ -20,5 +20,5 @@ def with_changes(document: Mapping[str, Any], changes: Mapping[str, Any]) -> dic
         if value is None:
             del place[at]
         else:
-            place[at] = value
+            place[at] = copy.deepcopy(value)  # a later change may be of a part of it
     return data

@@ -121,7 +121,7 @@ def tiny_world(root: Path, **changes: Any) -> World:
     oracle = ModelOracle(victim)
     model_card = asyncio.run(oracle.card())
     out = root / "paper"
-    cells = resolve(table, out).cells
+    cells = resolve(table, out, victim_folder(out, model_card.checkpoint)).cells
     write_manifest(out, table, "desk", model_card, dict(cells), "earshot-attacker run tiny.yaml")
     bundle = read_bundle(victim / "bundle")
     return World(root, victim, table, cells, model_card, bundle)

@@ -79,6 +79,30 @@ TINY: dict[str, Any] = {
     },
 }
 
+UNSURE: dict[str, Any] = {
+    "generators__unsure": {
+        "corpus": "proxy",
+        "gan": {
+            "clip_samples": 1024,
+            "dim": 1,
+            "steps": 2,
+            "batch_size": 2,
+            "seed": 1,
+            "preview_every": 9,
+        },
+        "answers": {"row": "proxy-full", "queries": 30, "by": "entropy", "power": 1.0},
+    },
+    "rows": [
+        *TINY["rows"],
+        {
+            "id": "unsure",
+            "label": "WaveGAN of what the victim is unsure of",
+            "source": {"kind": "wavegan", "generator": "unsure"},
+        },
+    ],
+}
+"""Changes of TINY: one more row, whose generator learns from the answers of the first one."""
+
 
 def changed(**changes: Any) -> dict[str, Any]:
     """Return TINY with values replaced at dotted paths (``__`` for a dot)."""

@@ -95,7 +95,7 @@ DOCS = (Path(__file__).parents[4] / "docs" / "tables.md").read_text()
 
 
 def test_the_example_of_the_documentation_is_a_table(tmp_path: Path) -> None:
-    (example,) = re.findall(r"```yaml\n(.*?)```", DOCS, flags=re.DOTALL)
+    example, *_ = re.findall(r"^```yaml\n(.*?)^```", DOCS, flags=re.DOTALL | re.MULTILINE)
     path = tmp_path / "levels.yaml"
     path.write_text(example)
     assert kind_of(path) == "table"

@@ -34,8 +34,9 @@ CARD = ModelCard(
 def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("EARSHOT_VICTIM", str(write_victim(tmp_path / "victim")))
     table = load_table(write_table(tmp_path / "t.yaml"), "desk")
-    cells = dict(resolve(table, tmp_path / "out").cells)
-    return write_manifest(tmp_path / "out", table, "desk", CARD, cells, "earshot-attacker run t")
+    out = tmp_path / "out"
+    cells = dict(resolve(table, out, victim_folder(out, CARD.checkpoint)).cells)
+    return write_manifest(out, table, "desk", CARD, cells, "earshot-attacker run t")
 
 
 def test_a_manifest_reads_back(written: Path, tmp_path: Path) -> None:

@@ -65,6 +65,21 @@ def test_the_full_proxy_is_one_cell_in_all_tables() -> None:
     assert len(found) == 1
 
 
+@pytest.mark.parametrize("profile", ["desk", "paper-asc", "paper"])
+def test_a_generator_of_answers_is_compared_at_an_equal_bill(profile: str) -> None:
+    table = load_table(PAPER / "efficiency.yaml", profile)
+    plain, weighted = (table.row(name) for name in ("gan", "gan-entropy"))
+    assert table.bill(weighted) == table.bill(plain) == table.row("plain").budget
+    assert "half are the first row's" in weighted.note
+    gans = [table.generators[name].gan for name in ("vc-gan", "vc-gan-entropy")]
+    assert gans[0] == gans[1]  # in every size, and of the same seed
+    sources = [row.source.model_dump(exclude={"generator"}) for row in (plain, weighted)]
+    assert sources[0] == sources[1]
+    answers = table.answers_of(weighted)
+    assert answers is not None
+    assert (answers.row, answers.by, answers.queries) == ("plain", "entropy", weighted.budget)
+
+
 def test_equal_volume_is_equal(tmp_path: Path) -> None:
     for profile in ("desk", "paper"):
         table = load_table(PAPER / "table2.yaml", profile)
