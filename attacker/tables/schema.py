@@ -8,6 +8,8 @@ from pydantic import Field, model_validator
 from attacker.errors import ExperimentError
 from attacker.experiment import PROFILES, Experiment, Knowledge, Name, QuerySettings
 from attacker.samplers import SamplerSpec
+from attacker.samplers.dynamic_threshold import Alpha
+from attacker.samplers.static_threshold import Tau
 from attacker.sources import SourceSpec
 from attacker.tables.claims import VICTIM, Claim, Figure, rows_of
 from attacker.wavegan.config import GanConfig
@@ -145,10 +147,24 @@ class Curve(Frozen):
 
     row: str
     """The row whose answers are gone through again."""
-    alpha: tuple[Annotated[float, Field(gt=0)], ...] = ()
-    tau: tuple[Annotated[int, Field(ge=1)], ...] = ()
+    alpha: tuple[Alpha, ...] = ()
+    tau: tuple[Tau, ...] = ()
     iterations: tuple[Annotated[int, Field(ge=1)], ...] = (1,)
     """n of each curve: how many of the row's own iterations are gone through."""
+
+    def demand_iterations(self, row: Row) -> None:
+        """Refuse an n beyond the iterations of ``row``: its line would be a copy of a shorter one.
+
+        Raises:
+            ValueError: there is one.
+        """
+        beyond = [n for n in self.iterations if n > row.iterations]
+        if beyond:
+            raise ValueError(
+                f"curve.iterations names {', '.join(map(str, beyond))}, but the row {row.id} is "
+                f"bought in {row.iterations} iterations. Leave out what is more, or raise the "
+                "row's iterations and budget"
+            )
 
 
 class Table(Frozen):
@@ -191,6 +207,7 @@ class Table(Frozen):
                 _demand("row", name, (*ids, VICTIM), f"claim {claim.kind}")
         if self.curve is not None:
             _demand("row", self.curve.row, ids, "curve")
+            self.curve.demand_iterations(self.row(self.curve.row))
         _demand("corpus", self.proxy, self.corpora, "proxy")
         for name, generator in self.generators.items():
             self._check_generator(name, generator)
