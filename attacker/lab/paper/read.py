@@ -21,7 +21,8 @@ from attacker.lab.paper.score import read_facts
 from attacker.lab.results import MarkResult
 from attacker.lab.spread import Spread, clipped, spread
 from attacker.tables.claims import Figure
-from attacker.tables.manifest import CellRecord, TableRun, find_manifests, read_manifest
+from attacker.tables.manifest import CellRecord, TableRun, read_manifest
+from attacker.tables.progress import find_manifests
 from attacker.tables.schema import Row
 from shared.messages import explain
 
