@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ from pydantic import Field, StringConstraints, model_validator
 from attacker.adaptive import AnyAdaptionSpec
 from attacker.dealing import Spread
 from attacker.errors import ExperimentError, KnowledgeMissing
+from attacker.granted import granted_path
 from attacker.known_defences import DefenceKnowledge, KnownDefence
 from attacker.samplers import SamplerSpec
 from attacker.sources import SourceSpec
@@ -19,12 +20,15 @@ from attacker.sources.camouflage import CamouflageSpec
 from attacker.sources.jitter import JitterSpec
 from shared.config import Frozen, later, read_yaml, validate
 from shared.contract import ModelCard
-from shared.corpora import CorpusSpec, expanded
+from shared.corpora import CorpusSpec
 from shared.networks import NetworkSpec
 from shared.training import Recipe
 
 PROFILES: dict[str, tuple[int, int]] = {"desk": (4_000, 4_096), "paper": (16_000, 16_384)}
 """Sample rate (Hz) and samples of one clip of each profile."""
+
+_MOST_CLIPS = 1_000_000_000
+"""Of one label: more is no corpus, and their caps would be no integers of a machine."""
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
 
@@ -246,15 +250,15 @@ class Experiment(Frozen):
         """
         if self.knowledge.class_counts is None:
             return None
-        path = expanded(self.knowledge.class_counts)
+        path = granted_path(self.knowledge.class_counts)
         advice = "Name the class_counts.json in the folder of the very victim that is attacked."
         try:
             data = json.loads(path.read_text(encoding="utf-8"))
             counts = dict(zip(data["labels"], data["counts"], strict=True))
-            return np.array([int(counts[label]) for label in labels], dtype=np.int64)
+            return np.array([_count(counts[label]) for label in labels], dtype=np.int64)
         except OSError as error:
             raise KnowledgeMissing(f"{path}: {error.strerror}. {advice}") from error
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, OverflowError) as error:
             raise KnowledgeMissing(f"{path}: not a file of class counts. {advice}") from error
         except KeyError as error:
             raise KnowledgeMissing(f"{path}: no count for {error}. {advice}") from error
@@ -294,6 +298,13 @@ def load_experiment(
 
 def _with(marks: tuple[int, ...], bought: int) -> tuple[int, ...]:
     return marks if bought in marks else (*marks, bought)
+
+
+def _count(clips: Any) -> int:
+    count = int(clips)
+    if not 0 <= count <= _MOST_CLIPS:
+        raise ValueError(f"{count} training clips of one label")
+    return count
 
 
 def _sends_copies(source: SourceSpec) -> bool:

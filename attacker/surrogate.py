@@ -18,13 +18,13 @@ from torch import nn
 from attacker.adaptive import AdaptionContext
 from attacker.errors import ExperimentError
 from attacker.experiment import InitialLayers, SurrogateSpec
+from attacker.granted import granted_path
 from attacker.journal import Rows
 from attacker.known_defences import KnownDefence
 from attacker.transfer_set import Clips, TransferSet
 from shared import checkpoint
 from shared.clip_source import most_probable
 from shared.contract import ModelCard
-from shared.corpora import expanded
 from shared.networks import SpeakerNetwork, copy_first_layers
 from shared.seeding import derive, numpy_stream
 from shared.training import STATE_NAME, Epoch, fit
@@ -276,7 +276,7 @@ def _card(inputs: MarkInputs, inputs_sha256: str) -> dict[str, Any]:
 def _start(model: SpeakerNetwork, initial: InitialLayers | None) -> None:
     if initial is None:
         return
-    tensors, _ = checkpoint.load(expanded(initial.checkpoint))
+    tensors, _ = checkpoint.load(granted_path(initial.checkpoint))
     try:
         names = copy_first_layers(model, tensors, initial.count)
     except ValueError as error:
@@ -288,5 +288,5 @@ def _start(model: SpeakerNetwork, initial: InitialLayers | None) -> None:
 def _initial_sha256(initial: InitialLayers | None) -> str | None:
     if initial is None:
         return None
-    card = checkpoint.load_card(expanded(initial.checkpoint))
+    card = checkpoint.load_card(granted_path(initial.checkpoint))
     return f"{card['card_sha256']}:{initial.count}"

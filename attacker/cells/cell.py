@@ -8,21 +8,34 @@ import hashlib
 import json
 import time
 from collections.abc import Collection
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 
-from attacker.errors import CellUnfinished, JournalError
+from attacker.cells.progress import DONE_NAME, bought, is_done
+from attacker.errors import CellUnfinished
 from attacker.experiment import Experiment
-from attacker.journal import JOURNAL_NAME, Journal
+from attacker.journal import Journal
 from attacker.run_folder import RunFolder
 from attacker.surrogate import FEWEST_CLIPS
 from shared import checkpoint
 
-DONE_NAME = "done.json"
+__all__ = [
+    "DONE_NAME",
+    "Cell",
+    "bought",
+    "content_hash",
+    "essence",
+    "experiment_hash",
+    "inspect",
+    "is_done",
+    "mark_done",
+    "place_of",
+    "read_done",
+]
+
 _WHOLE = ("budget-spent", "caps-met")
 _START_S, _LABELS_PER_S, _CLIPS_PER_S = 8.0, 600.0, 270.0
 """Speeds of two processors at desk size: they weigh cells against one another, no more."""
@@ -82,11 +95,6 @@ def place_of(parent: Path, name: str, identity: str) -> Path:
     return found[0] if found else parent / f"{name}-{identity}"
 
 
-def is_done(folder: Path) -> bool:
-    """Whether the cell or the ingredient in ``folder`` is finished."""
-    return (folder / DONE_NAME).is_file()
-
-
 def read_done(folder: Path) -> dict[str, Any]:
     """Return what was noted when the cell in ``folder`` was finished."""
     data = json.loads((folder / DONE_NAME).read_text(encoding="utf-8"))
@@ -110,15 +118,6 @@ def inspect(folder: Path, experiment: Experiment, ends: Collection[str] = _WHOLE
     """
     place = RunFolder(folder)
     return {c.name: _campaign(place, c.name, experiment, ends) for c in experiment.campaigns}
-
-
-def bought(folder: Path) -> int:
-    """Return the clips that the campaigns in ``folder`` have answers for, also while they run."""
-    total = 0
-    for path in folder.glob(f"*/{JOURNAL_NAME}"):
-        with suppress(JournalError):  # it may be being begun at this moment
-            total += Journal.answered_in(path.parent)
-    return total
 
 
 def _with_kinds(full: Any, said: Any) -> Any:

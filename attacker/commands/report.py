@@ -34,12 +34,15 @@ AUDIT_KEY_VARIABLE = "EARSHOT_AUDIT_KEY"
 RunFolderArgument = Annotated[
     Path,
     typer.Argument(
-        help="Run folder, or folder of tables; `paper` is runs/paper, and `study` goes before the "
-        "folder of a study."
+        help="Run folder, or folder of tables; `paper` is runs/paper, unless a folder of tables "
+        "follows it, and `study` goes before the folder of a study."
     ),
 ]
-StudyFolderArgument = Annotated[
-    Path | None, typer.Argument(metavar="[STUDY]", help="Folder of a study, after `study`.")
+NamedFolderArgument = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="[NAMED]", help="Folder of a study after `study`, or of tables after `paper`."
+    ),
 ]
 BundleOption = Annotated[
     list[Path] | None,
@@ -77,7 +80,7 @@ Open = Annotated[bool, typer.Option("--open", help="Show the report in a browser
 
 def report(
     folder: RunFolderArgument,
-    study: StudyFolderArgument = None,
+    named: NamedFolderArgument = None,
     bundle: BundleOption = None,
     url: Url = DEFAULT_URL,
     audit_key: AuditKey = "",
@@ -100,8 +103,8 @@ def report(
     already, `report study FOLDER` writes the page that an operator decides from.
     """
     console, line = Console(), shlex.join(["earshot-attacker", *redact(sys.argv[1:])])
-    of_study = study_folder(folder, study)
-    tables = None if of_study is not None else paper_folder(folder)
+    tables = paper_folder(folder, named)
+    of_study = None if tables is not None else study_folder(folder, named)
     if of_study is not None:
         demand_options("a study", {"--bundle": bundle, "--key-file": key_file})
         path = report_study(of_study, line, out, markdown, console)

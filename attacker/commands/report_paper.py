@@ -7,23 +7,25 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from attacker.commands.run_table import DEFAULT_OUT
+from attacker.run_folder import EXPERIMENT_NAME
+from attacker.tables.progress import find_manifests
 
 if TYPE_CHECKING:
     from attacker.lab.paper.findings import PaperResults
     from attacker.lab.paper.measure import PaperMeasurement
 
 WORD = "paper"
-"""What is written in place of a folder for the tables where `run` puts them."""
+"""What is written before a folder of tables, or in its place for where `run` puts them."""
 
 
-def paper_folder(folder: Path) -> Path | None:
-    """Return the folder of tables that ``folder`` means, or None where it is a single run."""
-    from attacker.run_folder import EXPERIMENT_NAME
-    from attacker.tables.manifest import find_manifests
+def paper_folder(folder: Path, named: Path | None = None) -> Path | None:
+    """Return the folder of tables that the command line means, or None if it means another kind.
 
+    ``named`` is what follows the word ``paper``.
+    """
     if folder == Path(WORD):
-        return DEFAULT_OUT
-    if (folder / EXPERIMENT_NAME).is_file() or not find_manifests(folder):
+        return named or DEFAULT_OUT
+    if named is not None or (folder / EXPERIMENT_NAME).is_file() or not find_manifests(folder):
         return None
     return folder
 

@@ -24,7 +24,9 @@ def study_folder(folder: Path, named: Path | None) -> Path | None:
             )
         return named
     if named is not None:
-        raise ExperimentError(f"{named}: one folder at a time. Only `study` is followed by one.")
+        raise ExperimentError(
+            f"{named}: one folder at a time. Only `study` and `paper` are followed by one."
+        )
     from attacker.lab.study.read import is_study
 
     return folder if is_study(folder) else None

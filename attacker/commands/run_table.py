@@ -1,5 +1,6 @@
 """`earshot-attacker run TABLE`: every cell of a table, side by side."""
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,5 +44,11 @@ def run_table(runner: "TableRunner") -> None:
     Raises:
         typer.Exit: with 1 where a cell failed, and 130 where it was interrupted.
     """
-    ending = "The table is in {folder}; compare it with: earshot-attacker report paper"
-    run_cells(runner, "jobs", ending)
+    run_cells(runner, "jobs", "The table is in {folder}; " + comparing(runner.out))
+
+
+def comparing(out: Path) -> str:
+    """Return how the tables in ``out`` are compared with the paper's, as a template of a text."""
+    where = "" if out == DEFAULT_OUT else " " + shlex.quote(str(out))
+    where = where.replace("{", "{{").replace("}", "}}")
+    return f"compare it with: earshot-attacker report paper{where} --bundle VICTIM/bundle"

@@ -9,18 +9,24 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from attacker.commands.status_tables import show_tables
 from attacker.errors import JournalError
 from attacker.journal import Journal
 from attacker.run_folder import SURROGATES_NAME, RunFolder
+from attacker.tables.progress import find_manifests
 
 _UNBOUNDED = 10_000
 """Characters: wider than any table."""
-FolderArgument = Annotated[Path, typer.Argument(help="Run folder.")]
+FolderArgument = Annotated[Path, typer.Argument(help="Run folder, or folder of tables.")]
 
 
 def status(folder: FolderArgument) -> None:
-    """Show what a run has bought, kept and trained so far; nobody is asked."""
+    """Show what a run or the tables below a folder have come to so far; nobody is asked."""
     place = RunFolder(folder)
+    tables = [] if place.experiment_path.is_file() else find_manifests(folder)
+    if tables:
+        show_tables(Console(), tables)
+        return
     place.demand_run()
     show(Console(), place)
 

@@ -1,12 +1,15 @@
 """`dynamic_threshold`: at most alpha times the victim's own training clips of each label."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field
 
 from attacker.samplers.base import Sampler, SamplerContext
 from shared.config import Frozen
+
+Alpha = Annotated[float, Field(gt=0, le=1_000_000, allow_inf_nan=False)]
+"""A scale of caps. Far above any budget a cap caps nothing, and further on it is no integer."""
 
 
 class DynamicThresholdSpec(Frozen):
@@ -16,7 +19,7 @@ class DynamicThresholdSpec(Frozen):
     """
 
     kind: Literal["dynamic_threshold"] = "dynamic_threshold"
-    alpha: float = Field(gt=0, allow_inf_nan=False)
+    alpha: Alpha
     """T_i = ceil(alpha * c_i). The published values are lost: 1 and 5 are ours."""
 
     def build(self, context: SamplerContext) -> Sampler:
@@ -40,4 +43,6 @@ class DynamicThreshold(Sampler):
         counts = context.granted_class_counts("the sampler dynamic_threshold")
         # 1.1 * 10 is a little above 11 in binary; that little must not cost a clip.
         caps: np.ndarray = np.ceil(self.spec.alpha * counts - 1e-9).astype(np.int64)
-        return caps
+        # Nor may it cost the one clip that the smallest alpha asks for.
+        kept: np.ndarray = np.maximum(caps, np.sign(counts))
+        return kept

@@ -1,12 +1,15 @@
 """`static_threshold`: at most tau answers of each label."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field
 
 from attacker.samplers.base import Sampler, SamplerContext
 from shared.config import Frozen
+
+Tau = Annotated[int, Field(ge=1, le=1_000_000_000)]
+"""A cap. Far above any budget it caps nothing, and further on it is no integer of a machine."""
 
 
 class StaticThresholdSpec(Frozen):
@@ -16,7 +19,7 @@ class StaticThresholdSpec(Frozen):
     """
 
     kind: Literal["static_threshold"] = "static_threshold"
-    tau: int = Field(ge=1)
+    tau: Tau
     """T_i = tau for every label i. The published values are lost: 100, 300 and 500 are ours."""
 
     def build(self, context: SamplerContext) -> Sampler:

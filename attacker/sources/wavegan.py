@@ -9,6 +9,7 @@ from pydantic import Field
 from attacker.errors import SourceMismatch
 from attacker.sources.base import Source, SourceContext
 from shared.config import Frozen
+from shared.corpora import expanded
 
 _SILENCE = 1e-6
 
@@ -74,6 +75,6 @@ class WaveganSource(Source):
 
 def find_generator(name: str) -> Path:
     """Return the folder that ``name`` means: itself, or, relative, beside the package."""
-    path = Path(name).expanduser()
+    path = expanded(name)
     beside = Path(__file__).parents[2] / path
     return beside if not path.exists() and beside.exists() else path

@@ -16,7 +16,8 @@ def load_table(path: Path, profile: str) -> Table:
 
     The file is merged over the one that it ``extends``, and its profile over the rest: mappings key
     by key, rows by their ids, anything else as a whole. A row without ``budget`` or ``sampler`` has
-    that of the table.
+    that of the table. A file that extends another and names neither itself nor a profile is called
+    as its file is, and has the profiles of the other.
 
     Raises:
         ConfigError: a file does not fit the schema, or there is no such profile.
@@ -46,8 +47,7 @@ def profiles_of(path: Path) -> tuple[str, ...]:
     _, profiles = _read(path, ())
     if not profiles:
         raise ConfigError(
-            f"{path}: no profile. Add `profiles: {{desk: {{}}}}`, or whatever of the profiles that "
-            "it extends it is for."
+            f"{path}: no profile. Add `profiles: {{desk: {{...}}}}` with the sizes that it is for."
         )
     return profiles
 
@@ -59,10 +59,12 @@ def kind_of(path: Path) -> Literal["table", "experiment"]:
         ConfigError: it is neither.
     """
     data = read_yaml(path)
-    if isinstance(data, dict) and "rows" in data:
-        return "table"
     if isinstance(data, dict) and "campaigns" in data:
         return "experiment"
+    if isinstance(data, dict) and "extends" in data:
+        data, _ = _read(path, ())
+    if isinstance(data, dict) and "rows" in data:
+        return "table"
     raise ConfigError(
         f"{path}: neither an experiment (it has no `campaigns`) nor a table (it has no `rows`). "
         "Name a file like those in attacker/experiments."
@@ -70,19 +72,22 @@ def kind_of(path: Path) -> Literal["table", "experiment"]:
 
 
 def _read(path: Path, below: tuple[Path, ...]) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """Return the plain data of the file and what it extends, and the profiles of its own."""
+    """Return the plain data of the file and what it extends, and the names of its profiles."""
     data = read_yaml(path)
     if not isinstance(data, dict):
         raise ConfigError(f"{path}: not a table. Write its keys at the top of the file.")
     profiles = data.get("profiles", {})
     if not isinstance(profiles, dict) or not all(isinstance(p, dict) for p in profiles.values()):
         raise ConfigError(f"{path}: profiles: write a mapping from names to what differs there.")
-    if (parent := data.pop("extends", None)) is not None:
-        if len(below) >= _DEEPEST:
-            raise ConfigError(f"{path}: `extends` goes in a circle. Remove one of them.")
-        base, _ = _read(path.parent / str(parent), (*below, path))
-        data = merge(base, data)
-    return {"profiles": {}, **data}, tuple(profiles)
+    parent = data.pop("extends", None)
+    if parent is None:
+        return {"profiles": {}, **data}, tuple(profiles)
+    if len(below) >= _DEEPEST:
+        raise ConfigError(f"{path}: `extends` goes in a circle. Remove one of them.")
+    base, known = _read(path.parent / str(parent), (*below, path))
+    # The other's name would put both into one folder, where the later one replaces the first.
+    base["name"] = path.stem.lower()
+    return merge(base, data), tuple(profiles) or known
 
 
 def _change(rows: list[Any], changes: Any, where: str) -> list[Any]:

@@ -1,6 +1,5 @@
 """What cells are made from: generators and source models, each named by all it depends on."""
 
-import os
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from attacker.cells.cell import content_hash, essence, place_of
 from attacker.cells.jobs import Job
 from attacker.errors import ExperimentError
 from attacker.experiment import SurrogateSpec
+from attacker.granted import granted_path
 from attacker.source_model import SourceTask
 from attacker.sources.wavegan import find_generator
 from attacker.tables.answered import AnsweredCells
@@ -18,7 +18,6 @@ from attacker.tables.schema import Audio, Table
 from attacker.wavegan.config import TrainGanFile
 from shared import checkpoint
 from shared.config import dump_yaml
-from shared.corpora import expanded
 
 CONFIG_NAME = "config.yaml"
 GENERATORS, MODELS = "generators", "models"
@@ -115,7 +114,7 @@ def _generator(
 
 
 def _given_generator(name: str, spec: GeneratorSpec, table: Table) -> Ingredient:
-    folder = find_generator(os.path.expandvars(spec.folder or ""))
+    folder = find_generator(spec.folder or "")
     card = checkpoint.load_card(folder)
     made = Audio(sample_rate_hz=card["sample_rate_hz"], clip_samples=card["clip_samples"])
     if made != table.audio:
@@ -130,12 +129,7 @@ def _given_generator(name: str, spec: GeneratorSpec, table: Table) -> Ingredient
 def _model(name: str, spec: SourceModelSpec, table: Table, out: Path) -> Ingredient:
     if spec.checkpoint is not None or spec.corpus is None:
         place = spec.checkpoint or ""
-        folder = expanded(place)
-        if "$" in str(folder):
-            raise ExperimentError(
-                f"models.{name}: {folder} names a folder by the environment, which does not have "
-                "it. Give the victim's checkpoint folder with --victim-folder."
-            )
+        folder = granted_path(place)
         identity = checkpoint.load_card(folder)[checkpoint.TENSORS_HASH]
         return Ingredient(f"model {name}", identity, place, folder, None)
     surrogate = SurrogateSpec.model_validate(table.surrogate)

@@ -10,12 +10,12 @@ from typing import Any
 from attacker.cells.cell import Cell, is_done
 from attacker.errors import ExperimentError
 from attacker.run_folder import commit, lock_sha256
+from attacker.tables.progress import MANIFEST_NAME, damaged
 from attacker.tables.schema import Table
 from shared.checkpoint import write_atomically
 from shared.config import validate
 from shared.contract import ModelCard
 
-MANIFEST_NAME = "table.json"
 CELLS = "cells"
 VICTIM_DIGITS = 12
 
@@ -99,15 +99,7 @@ def read_manifest(folder: Path) -> TableRun:
             f"{path}: {error.strerror}. Name a folder that `earshot-attacker run TABLE` made."
         ) from error
     except (ValueError, KeyError, TypeError) as error:
-        raise ExperimentError(
-            f"{path}: not the manifest of a table ({error}). Run the table again; its finished "
-            "cells are kept."
-        ) from error
-
-
-def find_manifests(out: Path) -> list[Path]:
-    """Return the folders of all tables that were run below ``out``, of any victim, sorted."""
-    return sorted(path.parent for path in out.glob(f"**/{MANIFEST_NAME}"))
+        raise damaged(path, error) from error
 
 
 def _run(folder: Path, data: dict[str, Any]) -> TableRun:

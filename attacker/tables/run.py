@@ -120,7 +120,7 @@ class TableRunner:
 
     def _check_victim_folder(self, card: ModelCard) -> None:
         folder = os.environ.get(VICTIM_VARIABLE)
-        if folder is None or f"${VICTIM_VARIABLE}" not in self.table.model_dump_json():
+        if not folder or f"${VICTIM_VARIABLE}" not in self.table.model_dump_json():
             return
         known = checkpoint.load_card(expanded(folder))[checkpoint.TENSORS_HASH]
         if known != card.checkpoint:

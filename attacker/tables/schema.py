@@ -8,6 +8,8 @@ from pydantic import Field, model_validator
 from attacker.errors import ExperimentError
 from attacker.experiment import PROFILES, Experiment, Knowledge, Name, QuerySettings
 from attacker.samplers import SamplerSpec
+from attacker.samplers.dynamic_threshold import Alpha
+from attacker.samplers.static_threshold import Tau
 from attacker.sources import SourceSpec
 from attacker.tables.answers import RowAnswers, demand_answers
 from attacker.tables.claims import VICTIM, Claim, Figure, check_claims
@@ -115,10 +117,24 @@ class Curve(Frozen):
 
     row: str
     """The row whose answers are gone through again."""
-    alpha: tuple[Annotated[float, Field(gt=0)], ...] = ()
-    tau: tuple[Annotated[int, Field(ge=1)], ...] = ()
+    alpha: tuple[Alpha, ...] = ()
+    tau: tuple[Tau, ...] = ()
     iterations: tuple[Annotated[int, Field(ge=1)], ...] = (1,)
     """n of each curve: how many of the row's own iterations are gone through."""
+
+    def demand_iterations(self, row: Row) -> None:
+        """Refuse an n beyond the iterations of ``row``: its line would be a copy of a shorter one.
+
+        Raises:
+            ValueError: there is one.
+        """
+        beyond = [n for n in self.iterations if n > row.iterations]
+        if beyond:
+            raise ValueError(
+                f"curve.iterations names {', '.join(map(str, beyond))}, but the row {row.id} is "
+                f"bought in {row.iterations} iterations. Leave out what is more, or raise the "
+                "row's iterations and budget"
+            )
 
 
 class Table(Frozen):
@@ -162,6 +178,7 @@ class Table(Frozen):
         check_lines(self.lines, {row.id: row.budget for row in self.rows})
         if self.curve is not None:
             demand("row", self.curve.row, ids, "curve")
+            self.curve.demand_iterations(self.row(self.curve.row))
         demand("corpus", self.proxy, self.corpora, "proxy")
         for name, generator in self.generators.items():
             self._check_generator(name, generator)

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from shared.corpora.base import Clip, Corpus, CorpusError, Progress, expanded
+from shared.corpora.base import Clip, Corpus, CorpusError, Progress, UnsetVariableError, expanded
 from shared.corpora.librispeech import LibriSpeechSpec
 from shared.corpora.speaker_tree import SpeakerTreeSpec
 from shared.corpora.subset import SubsetSpec
@@ -24,6 +24,7 @@ __all__ = [
     "Progress",
     "SpeakerTreeSpec",
     "SubsetSpec",
+    "UnsetVariableError",
     "VoicesSpec",
     "VoxCelebSpec",
     "WholeCorpus",

@@ -1,6 +1,7 @@
 """What every corpus is made of: clips that belong to speakers, found below a folder."""
 
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,10 +11,27 @@ Progress = Callable[[str, int, int], None]
 """Called as (what is being done, units done, units in all); it is called from one thread."""
 
 AUDIO_SUFFIXES = frozenset({".wav", ".flac"})
+_VARIABLE = re.compile(r"\$(?:(\w+)|\{([^}]+)\})", re.ASCII)
+"""What `os.path.expandvars` takes for a variable."""
 
 
 class CorpusError(ValueError):
     """A corpus that cannot be used; the message names the place and what to do next."""
+
+
+class UnsetVariableError(CorpusError):
+    """A path holds an environment variable that is not set.
+
+    Attributes:
+        variable: its name.
+    """
+
+    def __init__(self, path: str, variable: str) -> None:
+        super().__init__(
+            f"{path}: the environment variable {variable} is not set. Set it to the folder that "
+            f"is meant, as by `export {variable}=/path/to/folder`."
+        )
+        self.variable = variable
 
 
 @dataclass(frozen=True)
@@ -59,7 +77,14 @@ class Corpus:
 
 
 def expanded(root: str) -> Path:
-    """The path that `root` names, with `~` and environment variables expanded."""
+    """The path that `root` names, with `~` and environment variables expanded.
+
+    Raises:
+        UnsetVariableError: it holds a variable that is not set, or empty.
+    """
+    for plain, braced in _VARIABLE.findall(root):
+        if not os.environ.get(plain or braced):
+            raise UnsetVariableError(root, plain or braced)
     return Path(os.path.expandvars(root)).expanduser()
 
 
@@ -67,7 +92,8 @@ def existing_folder(root: str, setting: str = "root") -> Path:
     """The folder that `root` names, expanded.
 
     Raises:
-        CorpusError: it is not a folder; the message names the path and the setting to change.
+        CorpusError: it is not a folder; the message names the path and the setting, or the
+            variable, to change.
     """
     path = expanded(root)
     if not path.is_dir():

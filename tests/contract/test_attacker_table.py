@@ -14,7 +14,8 @@ from attacker.cells.cell import read_done
 from attacker.http_oracle import HttpOracle
 from attacker.lab.reading import read_run
 from attacker.tables.curve import curve_points
-from attacker.tables.manifest import find_manifests, read_manifest
+from attacker.tables.manifest import read_manifest
+from attacker.tables.progress import find_manifests
 from shared import checkpoint
 from tests.support.command_line import Call, caller
 from tests.support.forked import start_attacker

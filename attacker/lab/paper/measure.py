@@ -21,9 +21,8 @@ from attacker.lab.paper.findings import (
     TableResult,
     VictimFacts,
 )
+from attacker.lab.paper.kept import demand_bundle, write_results
 from attacker.lab.paper.lines import Line, lines_of
-from attacker.lab.paper.markdown import write_markdown
-from attacker.lab.paper.page import write_page
 from attacker.lab.paper.read import Score, below, read_rows, read_tables, sheet_of
 from attacker.lab.paper.score import Scorer
 from attacker.lab.reading import predict_surrogate
@@ -31,10 +30,7 @@ from attacker.lab.report.card import hide_keys
 from attacker.run_folder import commit
 from attacker.tables.curve import curve_points
 from attacker.tables.manifest import TableRun
-from shared.checkpoint import write_atomically
 
-RESULTS_NAME = "results.json"
-PAGE_NAME = "report.html"
 Say = Callable[[str], None]
 
 
@@ -58,11 +54,12 @@ class PaperMeasurement:
         """Measure; return what was found and the path of the page.
 
         Raises:
-            EarshotError: there is no table, or a bundle or a key does not serve.
+            EarshotError: there is no table, or a bundle or a key does not serve, or no bundle fits.
         """
         runs = read_tables(self.folder)
         bundles = self._bundles()
-        warnings = _strays(bundles, runs)
+        blind = demand_bundle(bundles, runs, self.folder)
+        warnings = [blind] if blind else _strays(bundles, runs)
         scorers, problems = self._scorers(runs, bundles, say)
         opener = checks.Opener(self.cache)
         tables: list[TableResult] = []
@@ -93,7 +90,8 @@ class PaperMeasurement:
             commit=commit(),
         )
         say("writing the page")
-        return results, self._write(results)
+        keep = blind is not None
+        return results, write_results(results, self.folder, self.out, self.markdown, keep=keep)
 
     def _bundles(self) -> dict[str, Bundle]:
         bundles: dict[str, Bundle] = {}
@@ -180,15 +178,6 @@ class PaperMeasurement:
             lock_sha256=run.lock_sha256,
             written_at=run.written_at,
         )
-
-    def _write(self, results: PaperResults) -> Path:
-        page = self.out or self.folder / PAGE_NAME
-        text = results.model_dump_json(indent=1) + "\n"
-        write_atomically(page.parent / RESULTS_NAME, text.encode())
-        write_page(results, page)
-        if self.markdown is not None:
-            write_markdown(results, self.markdown)
-        return page
 
 
 def _telling(scorer: Scorer, run: TableRun, say: Say) -> Score:

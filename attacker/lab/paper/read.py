@@ -14,7 +14,8 @@ from attacker.lab.paper.sheet import Sheet
 from attacker.lab.report.words import NBSP, count
 from attacker.lab.spread import Spread, clipped, spread
 from attacker.tables.claims import FIGURES, Figure
-from attacker.tables.manifest import CellRecord, TableRun, find_manifests, read_manifest
+from attacker.tables.manifest import CellRecord, TableRun, read_manifest
+from attacker.tables.progress import find_manifests
 from attacker.tables.schema import Row
 from shared.messages import explain
 

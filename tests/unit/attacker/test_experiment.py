@@ -21,6 +21,7 @@ from attacker.material import Material
 from attacker.surrogate import MarkInputs
 from shared.config import ConfigError, dump_yaml
 from shared.contract import ModelCard
+from shared.corpora import CorpusError
 
 SHIPPED = sorted((Path(attacker.__file__).parent / "experiments").glob("*.yaml"))
 GOOD: dict[str, Any] = {
@@ -196,6 +197,22 @@ def test_paths_of_what_is_granted_may_name_the_environment(
     assert "$EARSHOT_VICTIM" in dump_yaml(experiment)
 
 
+@pytest.mark.parametrize("value", [None, ""])
+def test_a_grant_of_a_victim_that_nobody_named_says_how_to_name_it(
+    write: Write, monkeypatch: pytest.MonkeyPatch, value: str | None
+) -> None:
+    monkeypatch.delenv("EARSHOT_VICTIM", raising=False)
+    if value is not None:
+        monkeypatch.setenv("EARSHOT_VICTIM", value)
+    grant = {"class_counts": "$EARSHOT_VICTIM/class_counts.json"}
+    experiment = load_experiment(write(changed(knowledge=grant)))
+    with pytest.raises(KnowledgeMissing, match=r"--victim-folder, or set EARSHOT_VICTIM"):
+        experiment.granted_class_counts(["ann", "bob"])
+    elsewhere = load_experiment(write(changed(knowledge={"class_counts": "$NOT_THERE/c.json"})))
+    with pytest.raises(CorpusError, match="variable NOT_THERE is not set"):
+        elsewhere.granted_class_counts(["ann", "bob"])
+
+
 def test_granted_layers_may_be_used(write: Write) -> None:
     layers = {"checkpoint": "victim", "count": 2}
     data = changed(surrogate__initial_layers=layers, knowledge={"first_layers": 2})
@@ -296,7 +313,17 @@ def test_class_counts_are_reached_by_grant_alone(write: Write, tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    "text", [None, "{", "[]", '{"labels": ["ann"], "counts": [5]}', '{"labels": [], "counts": [1]}']
+    "text",
+    [
+        None,
+        "{",
+        "[]",
+        '{"labels": ["ann"], "counts": [5]}',
+        '{"labels": [], "counts": [1]}',
+        '{"labels": ["ann", "bob"], "counts": [5, -1]}',
+        '{"labels": ["ann", "bob"], "counts": [5, 99999999999999999999]}',
+        '{"labels": ["ann", "bob"], "counts": [5, Infinity]}',
+    ],
 )
 def test_class_counts_that_cannot_be_used_are_explained(
     write: Write, tmp_path: Path, text: str | None

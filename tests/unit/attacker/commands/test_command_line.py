@@ -1,5 +1,6 @@
 """The command line: one line for each error, the right exit code, and nothing imported in vain."""
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -43,6 +44,10 @@ def test_status_imports_neither_torch_nor_librosa(tmp_path: Path) -> None:
         "except SystemExit as e: assert not e.code, e.code\n"
         "heavy = {'torch', 'librosa', 'httpx', 'scipy'} & set(sys.modules); assert not heavy, heavy"
     )
+    subprocess.run([sys.executable, "-c", code, "status", str(tmp_path)], cwd=ROOT, check=True)
+    (tmp_path / "experiment.yaml").rename(tmp_path / "table.json")
+    table = {"table": {"name": "t", "rows": []}, "profile": "p", "victim": {"checkpoint": "c"}}
+    (tmp_path / "table.json").write_text(json.dumps({**table, "cells": {}}))
     subprocess.run([sys.executable, "-c", code, "status", str(tmp_path)], cwd=ROOT, check=True)
 
 

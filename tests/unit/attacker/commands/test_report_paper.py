@@ -1,11 +1,15 @@
 """`earshot-attacker report` of tables: which folder is meant, what is refused, what is told."""
 
+import json
+import shlex
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from attacker.commands.report_paper import paper_folder
+from attacker.commands.run_table import comparing
 from tests.support.paper_cells import World, tiny_world
 
 Call = Callable[..., tuple[int, str]]
@@ -19,12 +23,14 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
 
 def test_the_word_paper_means_where_run_puts_tables() -> None:
     assert paper_folder(Path("paper")) == Path("runs/paper")
+    assert paper_folder(Path("paper"), Path("elsewhere")) == Path("elsewhere")
 
 
 def test_a_folder_of_tables_is_told_from_a_run(world: World, tmp_path: Path) -> None:
     assert paper_folder(world.out) == world.out
     (single,) = world.out.glob("*/tiny-desk")
     assert paper_folder(single) == single
+    assert paper_folder(single, single) is None
     assert paper_folder(tmp_path) is None
     (tmp_path / "experiment.yaml").write_text("name: a run\n")
     (tmp_path / "deep").mkdir()
@@ -41,6 +47,46 @@ def test_without_a_bundle_the_tables_are_listed(world: World, call: Call, tmp_pa
     assert f"Report: {page}" in output
     assert "earshot-attacker report" in page.read_text()
     assert "Table 0: A tiny table" in markdown.read_text()
+
+
+@pytest.mark.parametrize(
+    "template", [comparing(Path("runs/paper")), comparing(Path("my {odd} folder"))]
+)
+def test_a_run_ends_with_the_command_that_compares(template: str) -> None:
+    words = shlex.split(template.format(folder="x").partition(": ")[2])
+    assert words[:3] == ["earshot-attacker", "report", "paper"]
+    assert words[-2:] == ["--bundle", "VICTIM/bundle"]
+    assert words[3:-2] in ([], ["my {odd} folder"])
+
+
+def test_the_word_paper_may_be_followed_by_a_folder(
+    world: World, call: Call, tmp_path: Path
+) -> None:
+    page = tmp_path / "page.html"
+    code, output = call("report", "paper", world.out, "--out", page)
+    assert code == 0
+    assert f"Report: {page}" in output
+    assert not (tmp_path / "results.json").exists()
+    code, output = call("report", "paper", tmp_path / "nothing")
+    assert code == 2
+    assert "holds no table" in output
+    code, output = call("report", world.out, world.out)
+    assert code == 2
+    assert "Only `study` and `paper` are followed by one" in output
+
+
+def test_the_wrong_bundle_is_one_line_and_a_failure(
+    world: World, call: Call, tmp_path: Path
+) -> None:
+    bundle = tmp_path / "bundle"
+    shutil.copytree(world.victim / "bundle", bundle)
+    facts = json.loads((bundle / "bundle.json").read_text())
+    (bundle / "bundle.json").write_text(json.dumps({**facts, "checkpoint": "ab" * 32}))
+    code, output = call("report", "paper", world.out, "--bundle", bundle, "--out", tmp_path / "p")
+    assert code == 1
+    assert output.count("error:") == 1
+    assert len(output.splitlines()) == 1
+    assert not (tmp_path / "p").exists()
 
 
 def test_the_first_report_asks_for_an_audit_key(world: World, call: Call) -> None:

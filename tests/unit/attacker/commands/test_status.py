@@ -1,6 +1,7 @@
 """`status` on a narrow terminal: what a campaign is called and how it stands is never cut."""
 
 import io
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,9 @@ from rich.console import Console
 from attacker.commands.status import show
 from attacker.journal import Journal
 from attacker.run_folder import SURROGATES_NAME, RunFolder
+from tests.support.paper_cells import tiny_world
 
+Call = Callable[..., tuple[int, str]]
 MARKS = (1000, 2000, 5000, 10000, 20000, 50000, 100000)
 
 
@@ -45,6 +48,37 @@ def test_everything_fits_eighty_columns(tmp_path: Path) -> None:
         assert heading in whole
     assert ", ".join(f"{mark:,}" for mark in MARKS) in whole
     assert "…" not in whole
+
+
+def test_a_folder_of_tables_shows_how_far_each_is(call: Call, tmp_path: Path) -> None:
+    world = tiny_world(tmp_path)
+    world.make("noise", 0)
+    code, output = call("status", world.out)
+    assert code == 0
+    lines = [line.split() for line in output.splitlines()]
+    assert ["tiny", "(desk)", world.card.checkpoint[:12], "1/8", "40/400"] in lines
+    assert ["noise", "1/2", "40/80"] in lines
+    assert ["own", "0/2", "0/160"] in lines
+    assert "goes on by the command that began it" in output
+    for row in ("own", "proxy", "noise", "static"):
+        for number in (0, 1):
+            world.place(row, number).mkdir(parents=True, exist_ok=True)
+            (world.place(row, number) / "done.json").write_text("{}")
+    (single,) = world.out.glob("*/tiny-desk")
+    code, output = call("status", single)
+    assert code == 0
+    assert "8/8" in output
+    assert "goes on" not in output
+    (single / "table.json").write_text("{}")
+    code, output = call("status", world.out)
+    assert code == 2
+    assert "not the manifest of a table" in output
+
+
+def test_a_folder_of_nothing_is_no_run(call: Call, tmp_path: Path) -> None:
+    code, output = call("status", tmp_path)
+    assert code == 2
+    assert "holds no run" in output
 
 
 @pytest.mark.parametrize("length", [40, 90])

@@ -44,6 +44,39 @@ def test_a_spec_survives_yaml_and_refuses_unknown_fields(kind: str) -> None:
         adapter.validate_python({**spec.model_dump(), "thresold": 1})
 
 
+@pytest.mark.parametrize(
+    ("kind", "setting", "value"),
+    [
+        ("dynamic_threshold", "alpha", value)
+        for value in (0, -1, 1e300, 1_000_001, float("inf"), float("nan"), "1e300", ".nan")
+    ]
+    + [
+        ("static_threshold", "tau", value)
+        for value in (0, -1, 1.5, 1e300, 10**30, float("inf"), float("nan"), "1e300")
+    ],
+)
+def test_a_threshold_that_is_no_cap_is_refused(kind: str, setting: str, value: object) -> None:
+    adapter: TypeAdapter[SamplerSpec] = TypeAdapter(SamplerSpec)
+    with pytest.raises(ValueError, match=setting):
+        adapter.validate_python({"kind": kind, setting: value})
+
+
+@pytest.mark.parametrize(
+    "spec", [DynamicThresholdSpec(alpha=1_000_000), StaticThresholdSpec(tau=1_000_000_000)]
+)
+def test_the_largest_threshold_keeps_everything(spec: SamplerSpec) -> None:
+    counts = np.array([10**9, 1])
+    sampler = spec.build(SamplerContext(2, counts))
+    assert not sampler.satisfied
+    assert sampler.observe(np.array([0, 1, 0])).all()
+
+
+def test_the_smallest_alpha_keeps_one_clip_of_each_label_that_has_any() -> None:
+    sampler = DynamicThresholdSpec(alpha=1e-300).build(CONTEXT)
+    assert sampler.caps is not None
+    assert sampler.caps.tolist() == [1, 0, 1, 1]
+
+
 @pytest.mark.parametrize("kind", TABLE)
 def test_batches_decide_as_single_labels_do(kind: str) -> None:
     spec, _ = TABLE[kind]

@@ -47,6 +47,42 @@ def test_a_file_extends_another_and_has_its_own_profiles_only(tmp_path: Path) ->
         load_table(path, "paper")
 
 
+def test_a_whole_table_with_other_seeds_is_a_table_of_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "More-Seeds.yaml"
+    path.write_text(f"extends: {PAPER / 'table4.yaml'}\nseeds: [3, 4]\n")
+    assert kind_of(path) == "table"
+    assert profiles_of(path) == ("desk", "paper-asc", "paper")
+    theirs, ours = load_table(PAPER / "table4.yaml", "desk"), load_table(path, "desk")
+    assert (ours.name, ours.seeds) == ("more-seeds", (3, 4))  # its folder replaces no other's
+    assert ours.model_copy(update={"name": theirs.name, "seeds": theirs.seeds}) == theirs
+    same = [theirs.experiment(theirs.rows[0], 3), ours.experiment(ours.rows[0], 3)]
+    assert same[0] == same[1]
+
+
+def test_a_whole_table_with_a_profile_has_that_one_alone(tmp_path: Path) -> None:
+    path = tmp_path / "lower.yaml"
+    path.write_text(
+        f"extends: {PAPER / 'table4.yaml'}\nname: lower-caps\n"
+        "profiles: {desk: {rows: {n1-static-low: {sampler: {tau: 7}}}}}\n"
+    )
+    assert kind_of(path) == "table"
+    assert profiles_of(path) == ("desk",)
+    table = load_table(path, "desk")
+    assert table.name == "lower-caps"
+    assert table.row("n1-static-low").sampler.model_dump() == {"kind": "static_threshold", "tau": 7}
+    assert table.row("n1-static-low").budget == 1500
+
+
+def test_a_file_that_extends_nothing_with_rows_is_no_table(tmp_path: Path) -> None:
+    path = tmp_path / "t.yaml"
+    path.write_text(f"extends: {PAPER / 'common.yaml'}\n")
+    with pytest.raises(ConfigError, match="neither"):
+        kind_of(path)
+    path.write_text("extends: t.yaml\n")
+    with pytest.raises(ConfigError, match="circle"):
+        kind_of(path)
+
+
 def test_a_circle_of_files_is_refused(tmp_path: Path) -> None:
     path = write_table(tmp_path / "t.yaml", extends="t.yaml")
     with pytest.raises(ConfigError, match="circle"):

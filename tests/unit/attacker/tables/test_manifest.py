@@ -10,12 +10,11 @@ from attacker.errors import ExperimentError
 from attacker.tables.file import load_table
 from attacker.tables.manifest import (
     CELLS,
-    MANIFEST_NAME,
-    find_manifests,
     read_manifest,
     victim_folder,
     write_manifest,
 )
+from attacker.tables.progress import MANIFEST_NAME, find_manifests
 from attacker.tables.resolve import resolve
 from shared.contract import ModelCard
 from tests.support.tables import write_table, write_victim

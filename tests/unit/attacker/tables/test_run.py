@@ -89,6 +89,27 @@ def test_the_folder_of_another_victim_is_refused(world: World) -> None:
         world.runner().prepare(world.card(checkpoint="another"))
 
 
+@pytest.mark.parametrize("value", [None, ""])
+def test_a_victim_that_nobody_named_says_how_to_name_it(
+    world: World, monkeypatch: pytest.MonkeyPatch, value: str | None
+) -> None:
+    monkeypatch.delenv("EARSHOT_VICTIM")
+    if value is not None:
+        monkeypatch.setenv("EARSHOT_VICTIM", value)
+    for change in ({"rows__2": None}, {"rows__3": None, "rows__2__iterations": 2}):
+        changes: dict[str, Any] = {"claims": [], "curve": None, **change}
+        with pytest.raises(KnowledgeMissing, match=r"--victim-folder, or set EARSHOT_VICTIM"):
+            world.runner(**changes).prepare(world.card())
+
+
+def test_a_corpus_whose_variable_is_not_set_names_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TINY_PROXY")
+    with pytest.raises(CorpusError, match="the environment variable TINY_PROXY is not set"):
+        world.runner().prepare(world.card())
+
+
 def test_class_counts_that_are_not_there_are_refused(world: World) -> None:
     (world.victim / "class_counts.json").unlink()
     with pytest.raises(KnowledgeMissing, match=r"class_counts\.json in the folder"):

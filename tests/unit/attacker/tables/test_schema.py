@@ -209,7 +209,19 @@ def test_settings_have_the_numbers_that_claims_order_by(tiny: Table) -> None:
         ({"rows__2__sampler__alpha": 0}, ["alpha", "greater than 0"]),
         ({"rows__2__sampler__alpha": -1}, ["alpha", "greater than 0"]),
         ({"rows__0__sampler": {"kind": "static_threshold", "tau": 0}}, ["tau"]),
+        ({"rows__2__sampler__alpha": 1e300}, ["alpha", "less than or equal to 1000000", "Change"]),
+        ({"rows__0__sampler": {"kind": "static_threshold", "tau": 10**30}}, ["tau", "less than"]),
         ({"curve__tau": [0]}, ["curve.tau.0"]),
+        ({"curve__tau": [10**30]}, ["curve.tau.0", "Change this value"]),
+        ({"curve__tau": [float("inf")]}, ["curve.tau.0", "finite", "Change this value"]),
+        ({"curve__tau": [float("nan")]}, ["curve.tau.0", "finite", "Change this value"]),
+        ({"curve__alpha": [float("inf")]}, ["curve.alpha.0", "Change this value"]),
+        ({"curve__alpha": [float("nan")]}, ["curve.alpha.0", "Change this value"]),
+        ({"curve__alpha": [1e300]}, ["curve.alpha.0", "Change this value"]),
+        (
+            {"curve__iterations": [1, 50]},
+            ["curve.iterations names 50", "row gan is bought in 2 iterations", "Leave out"],
+        ),
         ({"rows__2__knowledge": {}}, ["row gan", "dynamic_threshold", "assumption A3"]),
         ({"rows__3__knowledge": {}}, ["row known-1", "first_layers", "grants 0"]),
         (
@@ -242,3 +254,12 @@ def test_mappings_are_merged_unless_they_are_of_another_kind() -> None:
     }  # fmt: skip
     assert merge(under, {"part": {"kind": "y"}})["part"] == {"kind": "y"}
     assert under["part"] == {"kind": "x", "p": 1, "q": 2}
+
+
+@pytest.mark.parametrize("name", ["table3", "table7"])
+def test_the_paper_s_victim_reads_its_corpus_where_the_table_does(name: str) -> None:
+    """One variable a corpus: whoever has set it for the table has set it for the victim."""
+    table = load_table(PAPER / f"{name}.yaml", "paper")
+    recipe = read_yaml(Path(attacker.__file__).parents[1] / table.victim)
+    own = table.corpora["victim-train"].model_dump(mode="json")["of"]
+    assert {key: own[key] for key in ("kind", "root")} == recipe["corpus"]

@@ -36,8 +36,26 @@ def test_paths_expand_home_and_variables(tmp_path: Path, monkeypatch: pytest.Mon
 def test_a_missing_folder_names_the_path_and_what_to_set(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match=rf"{tmp_path}/absent: no such folder.*Set `root`"):
         existing_folder(f"{tmp_path}/absent")
-    with pytest.raises(CorpusError, match=r"\$NOT_SET_ANYWHERE/x: no such folder"):
-        existing_folder("$NOT_SET_ANYWHERE/x")
+
+
+@pytest.mark.parametrize("root", ["$NOT_THERE/x", "${NOT_THERE}/x", "~/$NOT_THERE"])
+@pytest.mark.parametrize("value", [None, ""])
+def test_a_variable_that_is_not_set_is_named(
+    monkeypatch: pytest.MonkeyPatch, root: str, value: str | None
+) -> None:
+    monkeypatch.delenv("NOT_THERE", raising=False)
+    if value is not None:
+        monkeypatch.setenv("NOT_THERE", value)
+    with pytest.raises(CorpusError) as caught:
+        existing_folder(root)
+    message = str(caught.value)
+    assert message.startswith(f"{root}: the environment variable NOT_THERE is not set. Set it")
+    assert "export NOT_THERE=" in message
+
+
+def test_a_dollar_that_names_nothing_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "5$").mkdir()
+    assert existing_folder(f"{tmp_path}/5$") == tmp_path / "5$"
 
 
 def test_audio_is_found_and_nothing_else(tmp_path: Path) -> None:

@@ -85,6 +85,37 @@ def test_one_step_goes_along_the_sign_of_the_gradient() -> None:
     assert torch.allclose(moved, wanted, atol=1e-3)
 
 
+def test_a_step_is_as_long_however_faint_the_gradient_of_a_filter_is() -> None:
+    """The gradient is normalised, filter by filter: Adam alone stands still below its epsilon."""
+    plain, faint = band_network(), band_network()
+    norm = faint.conv1[2]
+    with torch.no_grad():
+        for part in (norm.weight, norm.bias):
+            part[0] *= 2**-30  # a power of two: every digit of the gradient is as it was
+    settings = MaximiseSettings(steps=3, octaves=1, step_size=0.1)
+    one, other = (
+        maximise(Probe(network, "conv1"), NUMBERS, noise(), settings) for network in (plain, faint)
+    )
+    assert torch.allclose(other.end[0] * 2**30, one.end[0], rtol=1e-3)
+    assert (other.signals - torch.from_numpy(noise())).abs().max(dim=1).values[0] > 0.1
+    assert torch.allclose(other.signals, one.signals, atol=1e-3)
+
+
+def test_adam_is_given_gradients_of_length_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    lengths: list[torch.Tensor] = []
+
+    class Watched(torch.optim.Adam):
+        def step(self, closure: None = None) -> None:  # type: ignore[override]
+            (leaf,) = self.param_groups[0]["params"]
+            lengths.append(leaf.grad.norm(dim=1))
+            super().step(closure)
+
+    monkeypatch.setattr(torch.optim, "Adam", Watched)
+    maximise(Probe(random_network(), "conv2"), NUMBERS, noise(), QUICK)
+    assert len(lengths) == QUICK.steps * QUICK.octaves
+    assert torch.allclose(torch.stack(lengths), torch.ones(len(lengths), len(NUMBERS)))
+
+
 def test_a_silent_filter_is_woken() -> None:
     network = band_network([800.0])
     with torch.no_grad():

@@ -9,7 +9,7 @@ import pytest
 
 from attacker.errors import ExperimentError
 from attacker.lab.filters import study as module
-from attacker.lab.filters.maximise import MaximiseSettings
+from attacker.lab.filters.maximise import MaximiseSettings, maximise
 from attacker.lab.filters.model import load_model
 from attacker.lab.filters.results import FilterResults
 from attacker.lab.filters.signals import signals_path
@@ -147,6 +147,29 @@ def test_both_sides_of_one_model_begin_as_different_noise(make: Make) -> None:
     assert results.is_of_itself
     first, second = (np.frombuffer(waves(study, side)[-2000:], dtype=np.int16) for side in "ab")
     assert not np.array_equal(first, second)
+
+
+def test_a_filter_begins_as_uniform_noise_over_the_whole_range(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Appendix C.1: "We initialize the signals with uniform random arrays"."""
+    starts: list[np.ndarray] = []
+
+    def watched(probe: Any, numbers: Any, noise: np.ndarray, *more: Any) -> Any:
+        starts.append(noise)
+        return maximise(probe, numbers, noise, *more)
+
+    monkeypatch.setattr(module, "maximise", watched)
+    make(settings=MaximiseSettings(steps=1, octaves=1)).carry_out(Begun())
+    samples = np.concatenate([noise.ravel() for noise in starts])
+    assert samples.dtype == np.float32
+    assert len(samples) == (4 + 3 + 8 + 6) * 512
+    assert -1 <= samples.min() < -0.99
+    assert 0.99 < samples.max() <= 1
+    tenths, _ = np.histogram(samples, bins=10, range=(-1, 1))
+    assert np.abs(tenths / len(samples) - 0.1).max() < 0.015  # five standard deviations
+    rows = np.concatenate(starts)
+    assert len(np.unique(rows, axis=0)) == len(rows)  # each filter has noise of its own
 
 
 def test_the_numbers_of_partners_are_compared(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from attacker.lab.audit import AuditError, Auditor
 from attacker.lab.bundle import Bundle
 from attacker.lab.paper import measure
 from attacker.lab.paper.findings import PaperResults
+from attacker.lab.paper.kept import NothingMeasuredError
 from attacker.lab.paper.measure import PaperMeasurement
 from attacker.lab.reading import predict_surrogate
 from attacker.lab.scores import Ruler
@@ -80,7 +81,9 @@ def test_a_second_page_asks_nobody(
     assert (asked.victim, asked.surrogates) == (0, 0)
     assert again == results
     assert path == tmp_path / "page.html"
-    assert PaperResults.model_validate_json((tmp_path / "results.json").read_text()) == results
+    assert [file.name for file in tmp_path.iterdir()] == ["page.html"]  # no numbers beside it
+    written = (copied.out / "results.json").read_text()
+    assert PaperResults.model_validate_json(written) == results
 
 
 def test_cells_are_scored_as_the_ordinary_report_scores_them(
@@ -177,6 +180,44 @@ def test_without_its_bundle_a_table_is_listed_and_not_measured(
     assert f"Not measured: {wanted}" in path.read_text()
     assert [row.finished for row in table.rows] == [2, 2, 2, 1]
     assert all(check.verdict == "not checked" for check in found.checks)
+
+
+def test_the_bundle_of_another_victim_measures_nothing_and_says_so(
+    world: World, tmp_path: Path
+) -> None:
+    name = _alter_victim(world)
+    with pytest.raises(NothingMeasuredError) as caught:
+        measurement(world, bundles=(world.victim / "bundle",)).carry_out()
+    message = str(caught.value)
+    assert "\n" not in message
+    for word in (name[:12], f"{world.card.checkpoint[:12]}: tiny (desk)", "Give the `bundle`"):
+        assert word in message
+    assert caught.value.exit_code == 1
+    assert not (world.out / "results.json").exists()
+    assert not (world.out / "report.html").exists()
+
+
+@pytest.mark.parametrize("wrong", [True, False])
+def test_what_was_measured_before_is_not_written_over_by_nothing(
+    copied: World, results: PaperResults, tmp_path: Path, wrong: bool
+) -> None:
+    other = tiny_world(tmp_path / "other")
+    _alter_victim(other)
+    before = {name: (copied.out / name).read_bytes() for name in ("report.html", "results.json")}
+    bundles = (other.victim / "bundle",) if wrong else ()
+    markdown = copied.out / "tables.md"
+    text = markdown.read_text()
+    found, path = measurement(copied, bundles=bundles, markdown=markdown).carry_out()
+    assert path == copied.out / "report.html"
+    assert {name: (copied.out / name).read_bytes() for name in before} == before
+    assert markdown.read_text() == text
+    assert not found.tables[0].measured
+    (warning,) = found.warnings
+    assert warning.startswith("Nothing was measured: ")
+    said = "was run against the victim of --bundle (abababababab)" if wrong else "no --bundle"
+    for word in (said, "tiny (desk)", "results.json", copied.card.checkpoint[:12]):
+        assert word in warning
+    assert results.tables[0].measured
 
 
 def test_a_bundle_of_no_table_is_named(copied: World, tmp_path: Path) -> None:
