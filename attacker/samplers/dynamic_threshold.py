@@ -44,5 +44,5 @@ class DynamicThreshold(Sampler):
         # 1.1 * 10 is a little above 11 in binary; that little must not cost a clip.
         caps: np.ndarray = np.ceil(self.spec.alpha * counts - 1e-9).astype(np.int64)
         # Nor may it cost the one clip that the smallest alpha asks for.
-        kept: np.ndarray = np.maximum(caps, np.sign(counts))
-        return kept
+        least: np.ndarray = np.maximum(caps, np.sign(counts))
+        return least
