@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from attacker.lab.study.file import load_study
+from attacker.lab.study.page.theft import POLICIES
+from attacker.lab.study.page.told import told
 from attacker.lab.study.resolve import distinct, resolve
 from attacker.lab.study.schema import Study
 from victim_service.plans import read_plan
@@ -33,6 +35,17 @@ def test_who_is_said_to_know_a_defence_knows_the_one_that_is_there(study: Study)
     for cell, spec in named:
         (defence,) = cell.plan.spec.defences
         assert spec.model_dump(exclude_unset=True) == defence
+
+
+def test_every_plan_that_can_be_answered_is(study: Study) -> None:
+    cells = resolve(study)
+    for plan in {cell.plan.name: cell.plan for cell in cells}.values():
+        own = [cell for cell in cells if cell.plan == plan]
+        naive = {cell.cell.identity for cell in own if not cell.attacker.adaptive}
+        answers = {c.cell.identity for c in own if c.attacker.adaptive} - naive
+        policies = any(plan.document.get(name) for name in POLICIES)
+        if policies or told(plan.document).changed_by:
+            assert len(answers) == len(study.seeds) * len(study.budgets), plan.name
 
 
 def test_the_study_of_budgets_is_as_large_as_it_says() -> None:

@@ -27,16 +27,19 @@ def cells(
     seeds: int = 3,
     price: float = 0.001,
     alike: bool = False,
+    same_as: str = "",
 ) -> Rows:
     """Cells of one plan and attacker: by budget the mean accuracy, seeds ``jitter`` around it.
 
     A seed that is lucky under the plan ``none`` is unlucky under all others unless ``alike``.
+    The cells are those of the attacker ``same_as``, where one is named.
     """
     sign = 1 if alike or plan == "none" else -1
     shifts = [sign * jitter * (seed - (seeds - 1) / 2) for seed in range(seeds)]
     return [
         {
             "study": "tiny", "cell": f"{plan}-{mode}-b{budget}-{attacker}-s{seed}",
+            "identity": f"{plan}-{mode}-b{budget}-{same_as or attacker}-s{seed}",
             "plan": plan, "label_mode": mode, "attacker": attacker, "adaptive": adaptive,
             "chain": json.dumps([{"kind": kind} for kind in kinds]), "budget": budget,
             "seed": seed, "bought": budget, "price_per_clip": price,
@@ -53,6 +56,20 @@ def both(plan: str, naive: Mapping[int, float], adaptive: Mapping[int, float], *
     more.setdefault("kinds", (plan,))
     known = cells(plan, adaptive, attacker="adaptive", adaptive=True, **more)
     return cells(plan, naive, **more) + known
+
+
+def shared(plan: str, stolen: Mapping[int, float], **more: Any) -> Rows:
+    """Cells of a defended plan in two rows: a naive attacker's, and an adaptive one's who does the
+    same."""
+    more.setdefault("kinds", (plan,))
+    same = cells(plan, stolen, attacker="adaptive", adaptive=True, same_as="naive", **more)
+    return cells(plan, stolen, **more) + same
+
+
+def stop(rows: Rows, *seeds: int) -> Rows:
+    """Return ``rows`` with all of these seeds stopped before a surrogate could be trained."""
+    dry = {"accuracy": None, "fidelity": None, "bought": 3}
+    return [row | dry if row["seed"] in seeds else row for row in rows]
 
 
 def honest(plan: str, user: str = "single_speaker", seeds: int = 2, **change: Any) -> Rows:

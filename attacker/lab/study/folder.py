@@ -23,18 +23,19 @@ class Attack:
 
     source: SourceSpec
     cells: tuple[CellRow, ...]
-    """Those that have a surrogate, over budgets and seeds; at least one."""
+    """Over budgets and seeds; at least one."""
 
     def accuracies(self) -> dict[int, float]:
         """Return the mean accuracy over seeds at each budget, by the clips that were bought.
 
-        A campaign that ended before its budget stands where it ended, on average over seeds.
+        A campaign that ended before its budget stands where it ended, on average over seeds, and
+        one that was stopped before a surrogate could be trained counts as guessing.
         """
         found = {}
         for budget in sorted({cell.budget for cell in self.cells}):
             own = [cell for cell in self.cells if cell.budget == budget]
             bought = round(fmean(cell.bought for cell in own))
-            found[bought] = fmean(cell.accuracy for cell in own if cell.accuracy is not None)
+            found[bought] = fmean(cell.stolen for cell in own)
         return found
 
 
@@ -69,7 +70,7 @@ class StudyFolder:
         """
         own = [c for c in self.cells if (c.attacker, c.plan) == (attacker, plan)]
         modes = sorted({c.label_mode for c in own})
-        found = tuple(c for c in own if mode in (None, c.label_mode) and c.accuracy is not None)
+        found = tuple(c for c in own if mode in (None, c.label_mode))
         if not found:
             raise ExperimentError(
                 f"{who}: {self.path} has no finished cell of {attacker} under {plan}"

@@ -46,15 +46,33 @@ class CellRow(_Row):
     attacker: str
     adaptive: bool
     seed: int
+    identity: str
+    """Rows of the same attack on the same plan share it: they are one cell, which was paid once."""
     bought: int
     """Clips that were answered."""
     price_per_clip: float
     spent_money: float
     accuracy: float | None
-    """None where no surrogate was trained."""
+    """None where the cell was stopped before a surrogate could be trained."""
     fidelity: float | None
     victim_accuracy: float
     chance: float
+    """Accuracy of guessing: one label of as many."""
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it was stopped before a surrogate could be trained."""
+        return self.accuracy is None
+
+    @property
+    def stolen(self) -> float:
+        """Accuracy of what the thief has: whoever has no surrogate guesses."""
+        return self.chance if self.accuracy is None else self.accuracy
+
+    @property
+    def agreement(self) -> float:
+        """How often that is the victim's own answer, likewise."""
+        return self.chance if self.fidelity is None else self.fidelity
 
     def kinds(self) -> tuple[str, ...]:
         """Return the kinds of the plan's defences, in order."""

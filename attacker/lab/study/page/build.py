@@ -8,7 +8,7 @@ from markupsafe import Markup
 from attacker.lab.report import builder
 from attacker.lab.report.builder import templates
 from attacker.lab.report.card import hide_keys
-from attacker.lab.study.page import closing, sections, watch, words
+from attacker.lab.study.page import closing, sections, stolen, watch, words
 from attacker.lab.study.page.blocks import Section
 from attacker.lab.study.page.markdown import render_markdown
 from attacker.lab.study.read import StudyTables, read_study
@@ -44,9 +44,9 @@ def make_page(tables: StudyTables, command: str) -> Page:
         headline=words.headline(found.choices),
         advice=tuple(words.advice(one, found.costs) for one in found.choices),
         sections=(
-            sections.theft(found),
+            stolen.theft(found),
             sections.cost(found),
-            sections.price(found),
+            stolen.price(found),
             watch.detectors(found),
             closing.standard(found),
             closing.rules(),

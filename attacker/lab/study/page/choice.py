@@ -6,7 +6,8 @@ from typing import Literal
 
 from attacker.lab.spread import spread
 from attacker.lab.study.page.cost import HonestCost
-from attacker.lab.study.page.theft import Level, Offer
+from attacker.lab.study.page.level import Level
+from attacker.lab.study.page.theft import Offer
 
 Costs = Mapping[tuple[str, str], HonestCost | None]
 """By plan and label mode."""
@@ -15,9 +16,12 @@ RULES = (
     "Plans are compared within a label mode: the mode is what customers buy, the plan is how it is "
     "protected.",
     "A plan is considered if its honest cost was measured and keeps every limit and, where it "
-    "changes answers, an adaptive attacker was measured: a defence that was only shown to a thief "
-    "who does not answer it is not known to work.",
-    "What counts at a budget is the accuracy of the best attacker. Plans are compared seed by "
+    "changes answers, an adaptive attacker was measured at every budget: a defence that was only "
+    "shown to a thief who does not answer it is not known to work. An adaptive attacker who does "
+    "the same as a naive one, and shares its cells, has not answered. There is nothing to answer "
+    "where what is told is what the label mode tells without a defence.",
+    "What counts at a budget is the accuracy of the best attacker; one that was stopped before a "
+    "surrogate could be trained counts as guessing. Plans are compared seed by "
     "seed, for a seed asks the same queries and begins the same surrogate under all of them: a "
     "plan is beaten at a budget if the whole 95 % interval of the difference says that less is "
     "stolen from another one. One seed has no interval, so it neither beats nor is beaten.",
@@ -87,12 +91,10 @@ def objection(offer: Offer, cost: HonestCost | None) -> str:
 
 def unmeasured(offer: Offer, cost: HonestCost | None) -> str:
     """Return what would have to be measured before ``offer`` is judged; empty if nothing."""
-    if not offer.levels:
-        return "no surrogate was trained against it"
     if cost is None:
         return "what it costs honest users was not measured"
-    if offer.defended and not offer.adaptive:
-        return "no adaptive attacker was measured against it at every budget"
+    if offer.answerable and not offer.adaptive:
+        return "no attacker who answers it was measured at every budget"
     return ""
 
 

@@ -5,6 +5,7 @@ from attacker.lab.study.page.blocks import DASH, Cell, Section, Table, Tone
 from attacker.lab.study.page.choice import RULES
 from attacker.lab.study.page.cost import LIMITS
 from attacker.lab.study.page.sections import Figures
+from attacker.lab.study.page.sold import Sold
 from attacker.lab.study.page.standard import REQUIREMENTS, Cover
 from attacker.lab.study.page.theft import Offer
 
@@ -16,7 +17,7 @@ _TONES: dict[Cover, Tone] = {
 def standard(found: Figures) -> Section:
     """Return which requirements against extraction the plans in question cover."""
     shown = _in_question(found)
-    known = [(offer, offer.document) for offer in shown if offer.document is not None]
+    known = [(o, Sold(o.document, o.labels)) for o in shown if o.document is not None]
     source = (
         "Section C11.5 (model extraction) of the drafts of OWASP's AISVS, whose rows are C11.2.2 "
         "and C11.3 in version 1.0 (2026), in our words. Decided from the plan's fields as it was "
@@ -31,7 +32,7 @@ def standard(found: Figures) -> Section:
     heads = ("Draft", "1.0", "Level", "asks for", *(f"{o.label} ({o.mode})" for o, _ in known))
     rows = []
     for asked in REQUIREMENTS:
-        found_of = [asked.find(document) for _, document in known]
+        found_of = [asked.find(sold) for _, sold in known]
         first = (Cell(f"C{asked.draft}"), Cell(f"C{asked.number}" if asked.number else DASH))
         rows.append(
             (*first, Cell(str(asked.level)), Cell(asked.asks), *(_cover(*f) for f in found_of))

@@ -13,7 +13,8 @@ from attacker.lab.report.svg import INK, MUTED, SERIES, SURFACE, WIDTH_IN, serie
 from attacker.lab.report.words import percent, short
 from attacker.lab.spread import Spread
 from attacker.lab.study.page.cost import Measure, front
-from attacker.lab.study.page.theft import Level, Offer
+from attacker.lab.study.page.level import Level
+from attacker.lab.study.page.theft import Offer
 
 _LABEL = 26
 _GAP = 0.058
@@ -67,9 +68,9 @@ def _panel(
     budgets = sorted({budget for offer in offers for budget in offer.budgets})
     for index, offer in enumerate(offers):
         line = [
-            (budget, found)
+            (budget, _of(best, measure))
             for budget in offer.budgets
-            if (best := offer.best(budget)) is not None and (found := _of(best, measure))
+            if (best := offer.best(budget)) is not None
         ]
         if line:
             _line(axes, line, index)
@@ -86,7 +87,7 @@ def _panel(
     end_labels(axes, ends, gap=_GAP)
 
 
-def _of(level: Level, measure: Literal["accuracy", "fidelity"]) -> Spread | None:
+def _of(level: Level, measure: Literal["accuracy", "fidelity"]) -> Spread:
     return level.accuracy if measure == "accuracy" else level.fidelity
 
 

@@ -1,17 +1,17 @@
-"""The page's sections, from the figures."""
+"""The figures of a study, and the page's section about what honest users pay."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from attacker.lab.report import svg
 from attacker.lab.report.builder import Plate
-from attacker.lab.report.words import NBSP, percent
+from attacker.lab.report.words import percent
 from attacker.lab.spread import Spread
-from attacker.lab.study.page import figures, words
+from attacker.lab.study.page import figures
 from attacker.lab.study.page.blocks import DASH, Cell, Section, Table, Tone, number, share
 from attacker.lab.study.page.choice import Choice, Costs, choices
 from attacker.lab.study.page.cost import Measure, honest_cost
-from attacker.lab.study.page.theft import SHARES, Level, Offer, offers, reach
+from attacker.lab.study.page.theft import Offer, offers
 from attacker.lab.study.read import StudyTables
 
 Panels = Mapping[Measure, Sequence[figures.Point]]
@@ -52,122 +52,6 @@ def measure(tables: StudyTables) -> Figures:
         choices=choices(found, costs),
         victim=sum(row.victim_accuracy for row in rows) / len(rows),
         chance=sum(row.chance for row in rows) / len(rows),
-    )
-
-
-def theft(found: Figures) -> Section:
-    """Return what was stolen for every budget, a table and a figure for each label mode."""
-    modes = list(dict.fromkeys(offer.mode for offer in found.offers))
-    return Section(
-        "theft",
-        "What was stolen, by budget",
-        lead=(
-            f"Accuracy of the copy on the victim's unseen test clips (the victim itself: "
-            f"{percent(found.victim)}; guessing: {percent(found.chance)}), and how often it gives "
-            "the victim's own answer. Means over seeds with Student's 95 % intervals. The best "
-            "attacker of a plan at a budget is marked ●: that is what counts.",
-        ),
-        plates=tuple(plate for mode in modes if (plate := _theft_plate(found, mode)) is not None),
-        tables=tuple(_theft_table(mode, found.of_mode(mode)) for mode in modes),
-        notes=tuple(_theft_notes(found)),
-    )
-
-
-def _theft_plate(found: Figures, mode: str) -> Plate | None:
-    own = [offer for offer in found.of_mode(mode) if offer.levels]
-    if not own:
-        return None
-    ends = [
-        f"{offer.label} {percent(best.accuracy.mean)}"
-        for offer in own
-        if (best := offer.best(offer.budgets[-1])) is not None
-    ]
-    with svg.drawing():
-        drawn = svg.to_svg(
-            figures.theft_plot(own, found.victim, found.chance),
-            alt=f"{mode} answers: stolen accuracy and fidelity by budget; in the end "
-            + "; ".join(ends),
-        )
-    return Plate(
-        drawn,
-        f"{mode} answers: the best attacker under each plan. Bars and bands are 95 % intervals "
-        "over seeds. A lower line loses less to the thief.",
-    )
-
-
-def _theft_table(mode: str, own: Sequence[Offer]) -> Table:
-    budgets = sorted({budget for offer in own for budget in offer.budgets})
-    heads = ["Plan", "Attacker"]
-    for budget in budgets:
-        heads += [f"accuracy, {budget:,}", f"fidelity, {budget:,}"]
-    rows = []
-    for offer in own:
-        attackers = dict.fromkeys(level.attacker for level in offer.levels)
-        for place, attacker in enumerate(attackers):
-            levels = [level for level in offer.levels if level.attacker == attacker]
-            who = "adaptive" if levels[0].adaptive else "naive"
-            chain = " → ".join(offer.kinds) or "no chain"
-            first = Cell(offer.label, chain) if place == 0 else Cell("")
-            rows.append((first, Cell(attacker, who), *_level_cells(offer, levels, budgets)))
-    return Table(tuple(heads), tuple(rows), left=2, title=f"{mode} answers")
-
-
-def _level_cells(offer: Offer, levels: Iterable[Level], budgets: Sequence[int]) -> list[Cell]:
-    by_budget = {level.budget: level for level in levels}
-    cells: list[Cell] = []
-    for budget in budgets:
-        level = by_budget.get(budget)
-        if level is None:
-            cells += [Cell(DASH), Cell(DASH)]
-            continue
-        best = level == offer.best(budget)
-        found = share(level.accuracy, strong=best)
-        marked = f"●{NBSP}{found.text}" if best else found.text
-        cells += [Cell(marked, found.small, strong=best), share(level.fidelity)]
-    return cells
-
-
-def _theft_notes(found: Figures) -> list[str]:
-    notes = []
-    for offer in found.offers:
-        if offer.defended and offer.levels and not offer.adaptive:
-            notes.append(
-                f"{offer.label} ({offer.mode}): no adaptive attacker was measured at every budget, "
-                "so what is shown is the least that can be stolen."
-            )
-    lost = sum(row.accuracy is None for row in found.tables.cells)
-    if lost:
-        notes.append(f"{lost:,} of {len(found.tables.cells):,} cells have no surrogate: left out.")
-    return notes
-
-
-def price(found: Figures) -> Section:
-    """Return the queries and the money to reach parts of the victim."""
-    heads = ["Plan", "Label mode", "price of a clip"]
-    for part in SHARES:
-        heads += [f"clips to {part:.0%}", f"money to {part:.0%}"]
-    rows = []
-    for offer in found.offers:
-        cells = [Cell(offer.label), Cell(offer.mode), Cell(f"{offer.price:g}")]
-        for part in SHARES:
-            place = reach(offer, part * found.victim)
-            cells += [Cell(words.reach_words(place, money=False))]
-            cells += [Cell(words.reach_words(place, money=True))]
-        rows.append(tuple(cells))
-    goals = ", ".join(f"{part:.0%} is {percent(part * found.victim)}" for part in SHARES)
-    return Section(
-        "price",
-        "What the thief pays",
-        lead=(
-            f"Clips, and money at the plan's price, until the best attacker's copy has 50, 80 and "
-            f"95 % of the victim's accuracy ({goals}), on average over seeds.",
-        ),
-        tables=(Table(tuple(heads), tuple(rows), left=2),),
-        notes=(
-            "Between two budgets that bracket the goal, the place is found on the straight line "
-            "between them. “≤” means that the smallest budget was enough, “>” that the largest was "
-            "not: nothing is guessed beyond what was measured.",
-        ),
     )
 
 

@@ -4,17 +4,17 @@ Reference: OWASP Artificial Intelligence Security Verification Standard. Section
 became C11.3 (and 11.2.2) in version 1.0 of 2026; both numbers are given. The wording here is ours.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
+
+from attacker.lab.study.page.sold import Sold, acts
+from attacker.lab.study.page.told import LITTLE, MUCH, kind_of
 
 Cover = Literal["covered", "in part", "not covered"]
 Finding = tuple[Cover, str]
-Document = Mapping[str, Any]
 
 _QUOTAS = ("budget", "account_budget", "daily_budget", "rate_per_s")
-_COARSE_MODES = {"hard": "hard labels", "top_k": "top k", "rounded": "rounded"}
-_COARSE_KINDS = ("label_only", "top_k", "rounding", "confidence_buckets")
 
 
 @dataclass(frozen=True)
@@ -28,12 +28,12 @@ class Requirement:
     level: int
     asks: str
     """What it asks for, in our words."""
-    find: Callable[[Document], Finding]
-    """By a plan's document, whether it is covered, and by which fields."""
+    find: Callable[[Sold], Finding]
+    """By a plan, whether it is covered, and by which fields."""
 
 
-def _rates(plan: Document) -> Finding:
-    own = [name for name in _QUOTAS if plan.get(name) is not None]
+def _rates(plan: Sold) -> Finding:
+    own = [name for name in _QUOTAS if plan.document.get(name) is not None]
     if not own:
         return "not covered", "no budget and no rate is part of the plan"
     return (
@@ -43,43 +43,54 @@ def _rates(plan: Document) -> Finding:
     )
 
 
-def _metadata(plan: Document) -> Finding:
-    if not _detectors(plan):
+def _metadata(plan: Sold) -> Finding:
+    if not plan.detectors:
         return "not covered", "nothing watches, so there is no alert"
     return "covered", "every reading keeps account, detector, queries seen, score and threshold"
 
 
-def _analysis(plan: Document) -> Finding:
-    kinds = _detectors(plan)
-    return ("covered", f"detectors {', '.join(kinds)}") if kinds else ("not covered", "no detector")
+def _analysis(plan: Sold) -> Finding:
+    if not plan.detectors:
+        return "not covered", "no detector"
+    return "covered", f"detectors {', '.join(plan.detectors)}"
 
 
-def _outputs(plan: Document) -> Finding:
-    mode = str(plan.get("label_mode"))
-    coarse = [kind for kind in _kinds(plan) if kind in _COARSE_KINDS]
-    if mode in _COARSE_MODES:
-        return "covered", f"label mode {mode}"
-    if coarse:
-        return "covered", f"{', '.join(coarse)} in the chain"
-    if _kinds(plan):
-        return "in part", f"all probabilities leave, changed by {', '.join(_kinds(plan))}"
-    return "not covered", f"label mode {mode} without a defence tells all probabilities"
+def _outputs(plan: Sold) -> Finding:
+    words, form, hidden = plan.told.words, plan.told.rank.form, plan.told.hidden_by
+    if form <= LITTLE:
+        return "covered", words
+    if hidden and form > MUCH:
+        words = f"{words}, changed by {', '.join(hidden)}"
+    return "in part" if form == MUCH or hidden else "not covered", words
 
 
-def _watermark(plan: Document) -> Finding:
-    if "dawn" in _kinds(plan):
-        return "covered", "dawn in the chain, with its verifier"
-    return "not covered", "no watermark in the chain"
+def _watermark(plan: Sold) -> Finding:
+    if "dawn" not in plan.kinds:
+        return "not covered", "no watermark in the chain"
+    if not plan.told.mark_kept:
+        return (
+            "not covered",
+            "a defence behind dawn changes labels again, so that the mark may be lost",
+        )
+    return "covered", "dawn is the last in the chain to change labels, and has a verifier"
 
 
-def _response(plan: Document) -> Finding:
-    ladder = plan.get("ladder") or {}
-    steps = [str(step.get("kind")) for step in ladder.get("steps") or ()]
-    if not _detectors(plan):
+def _response(plan: Sold) -> Finding:
+    ladder = plan.document.get("ladder") or {}
+    if not plan.detectors:
         return "not covered", "nothing watches, so nothing can answer"
+    steps, acting, now = ladder.get("steps") or (), [], plan
+    for step in steps:
+        then = now.after(step)
+        if acts(step, now, then):
+            acting.append(kind_of(step))
+        now = then
     if not steps:
         return "not covered", "detectors without a ladder only observe"
-    return "covered", f"ladder {', '.join(steps)} after {ladder.get('alarms', 1)} alarms a step"
+    if not acting:
+        idle = ", ".join(map(kind_of, steps))
+        return "not covered", f"ladder {idle} takes nothing away that the plan gives"
+    return "covered", f"ladder {', '.join(acting)} after {ladder.get('alarms', 1)} alarms a step"
 
 
 REQUIREMENTS = (
@@ -108,11 +119,3 @@ REQUIREMENTS = (
 )  # fmt: skip
 """Numbers of the last draft that had a section C11.5; levels are those of version 1.0, and of that
 draft where 1.0 has no such row."""
-
-
-def _detectors(plan: Document) -> list[str]:
-    return [str(one.get("kind")) for one in plan.get("detectors") or ()]
-
-
-def _kinds(plan: Document) -> list[str]:
-    return [str(one.get("kind")) for one in plan.get("defences") or ()]

@@ -7,7 +7,8 @@ from attacker.lab.report.words import NBSP, count, percent
 from attacker.lab.study.page.blocks import Tone, names, told
 from attacker.lab.study.page.choice import Choice, Costs, least_stolen
 from attacker.lab.study.page.cost import HonestCost
-from attacker.lab.study.page.theft import Offer, Reach
+from attacker.lab.study.page.reach import Reach
+from attacker.lab.study.page.theft import Offer
 
 _SEEDS = 3
 """With fewer, an interval is so wide that it decides next to nothing."""
@@ -66,7 +67,7 @@ def _chosen(choice: Choice, offer: Offer, costs: Costs) -> list[str]:
 
 def _undecided(choice: Choice) -> list[str]:
     if not choice.left and not choice.beaten:
-        leader = least_stolen([offer for offer, _ in choice.refused if offer.levels])
+        leader = least_stolen([offer for offer, _ in choice.refused])
         hint = "" if leader is None else f" On averages alone, {_stolen(leader)}"
         return [f"No plan can be recommended, for none could be considered.{hint}"]
     if not choice.left:
@@ -105,15 +106,19 @@ def _stolen(offer: Offer, against: Offer | None = None) -> str:
     best = offer.best(budget)
     if best is None:
         return f"{offer.label}: nothing was measured."
-    kind = "adaptive" if best.adaptive else "naive"
     text = (
-        f"{offer.label}: for {count(budget, 'clip')} the best attacker ({best.attacker}, {kind}) "
-        f"reaches {told(best.accuracy)} accuracy"
+        f"{offer.label}: for {count(budget, 'clip')} the best attacker ({best.attacker}, "
+        f"{best.kind}) reaches {told(best.accuracy)} accuracy"
     )
     bare = None if against is None or against.plan == offer.plan else against.best(budget)
     if bare is not None and against is not None:
         text += f", and {told(bare.accuracy)} under {against.label}"
-    return f"{text}."
+    stopped = "".join(
+        f" ({level.attacker}: {level.stopped_words})"
+        for level in offer.levels
+        if level.stopped and level.budget == budget
+    )
+    return f"{text}{stopped}."
 
 
 def cost_words(cost: HonestCost) -> str:

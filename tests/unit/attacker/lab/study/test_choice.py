@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from attacker.lab.study.page import sections, words
+from attacker.lab.study.page import sections, stolen, words
 from attacker.lab.study.page.choice import Choice
 from attacker.lab.study.read import read_study
 from tests.support import study_tables as made
@@ -39,11 +39,53 @@ def test_a_naive_attacker_alone_does_not_make_a_plan_better(tmp_path: Path) -> N
     choice = decide(tmp_path, made.cells("none", HIGH) + naive_only)
     assert choice.verdict == "not decided"
     assert [(o.plan, why) for o, why in choice.refused] == [
-        ("guard", "no adaptive attacker was measured against it at every budget")
+        ("guard", "no attacker who answers it was measured at every budget")
     ]
     said = text(choice)
     assert "Only none could be considered" in said
-    assert "guard was not considered: no adaptive attacker" in said
+    assert "guard was not considered: no attacker who answers it" in said
+
+
+def test_an_adaptive_attacker_who_does_the_same_has_not_answered(tmp_path: Path) -> None:
+    rows = made.cells("none", HIGH) + made.shared("gradient_redirection", LOW)
+    choice = decide(tmp_path, rows)
+    assert choice.verdict == "not decided"
+    assert [offer.plan for offer, _ in choice.refused] == ["gradient_redirection"]
+    assert "gradient_redirection was not considered: no attacker who answers it" in text(choice)
+
+
+@pytest.mark.parametrize(("mode", "considered"), [("hard", True), ("soft", False)])
+def test_where_nothing_differs_in_what_is_told_nothing_has_to_be_answered(
+    tmp_path: Path, mode: str, considered: bool
+) -> None:
+    chain = [{"kind": "rounding", "decimals": 1}]
+    facts = made.manifest({("rounding", mode): {"label_mode": mode, "defences": chain}})
+    rows = made.cells("none", HIGH, mode=mode) + made.shared("rounding", HIGH, mode=mode)
+    free = made.honest("none") + made.honest("rounding")
+    found = sections.measure(read_study(made.write_all(tmp_path, rows, free, facts=facts)))
+    assert ("rounding" in {offer.plan for offer in found.choices[0].left}) is considered
+    (note, *_) = stolen.theft(found).notes
+    assert ("nothing that an adaptive attacker could answer" in note) is considered
+
+
+def test_a_plan_that_stops_every_thief_is_the_best(tmp_path: Path, rows: made.Rows) -> None:
+    rows += made.stop(made.both("fortress", HIGH, HIGH), 0, 1, 2)
+    choice = decide(tmp_path, rows)
+    assert choice.chosen is not None
+    assert choice.chosen.plan == "fortress"
+    said = text(choice)
+    assert "reaches 5.0" in said
+    assert "naive: 3 of 3 cells were stopped before a surrogate could be trained: counted" in said
+
+
+def test_the_survivor_of_three_does_not_speak_for_those_who_were_stopped(tmp_path: Path) -> None:
+    wall = made.stop(made.both("wall", {500: 0.7}, {500: 0.7}, jitter=0), 1, 2)
+    choice = decide(tmp_path, made.cells("none", {500: 0.5}) + wall)
+    assert choice.leader is not None
+    assert choice.leader.plan == "wall"
+    best = choice.leader.best(500)
+    assert best is not None
+    assert best.accuracy.mean == pytest.approx((0.7 + 2 * made.CHANCE) / 3)
 
 
 def test_an_adaptive_attacker_undoes_a_plan_that_looked_better(tmp_path: Path) -> None:

@@ -42,13 +42,14 @@ def test_accuracies_are_means_over_seeds_by_clips_bought(tmp_path: Path) -> None
     assert attack.accuracies() == {500: pytest.approx(0.3), 1501: pytest.approx(0.6)}
 
 
-def test_cells_without_a_surrogate_are_left_out(tmp_path: Path) -> None:
-    rows = made.cells("none", {500: 0.3, 2000: 0.6}, jitter=0.1)
-    rows[0]["accuracy"] = None
-    for row in rows[3:]:
-        row["accuracy"] = None
+def test_who_was_stopped_before_a_surrogate_guesses(tmp_path: Path) -> None:
+    rows = made.cells("none", {500: 0.3, 2000: 0.6}, jitter=0.1, alike=True)
+    rows = made.stop(rows[:3], 0) + made.stop(rows[3:], 0, 1, 2)
     attack = opened(tmp_path, rows).attack("naive", "none", "soft", who="me")
-    assert attack.accuracies() == {500: pytest.approx(0.35)}
+    assert attack.accuracies() == {
+        round((3 + 500 + 500) / 3): pytest.approx((made.CHANCE + 0.3 + 0.4) / 3),
+        3: pytest.approx(made.CHANCE),
+    }
 
 
 def test_the_source_is_that_against_the_plan(tmp_path: Path) -> None:

@@ -109,8 +109,28 @@ def test_what_was_not_measured_is_said(tmp_path: Path, rows: made.Rows) -> None:
 def test_a_plan_without_an_adaptive_attacker_is_named(tmp_path: Path) -> None:
     rows = made.cells("none", HIGH) + made.cells("guard", HIGH, kinds=("guard",))
     _, source, _ = pages(made.write_all(tmp_path, rows, made.honest("guard")))
-    assert "guard (soft): no adaptive attacker was measured" in source
+    assert "guard (soft): no attacker who answers it was measured" in source
     assert "Not measured: none (soft)." in source
+
+
+def test_who_does_the_same_as_a_naive_one_is_told_so(tmp_path: Path) -> None:
+    rows = made.cells("none", HIGH) + made.shared("guard", HIGH)
+    _, source, markdown = pages(made.write_all(tmp_path, rows, made.honest("guard")))
+    at = markdown.index("| guard (guard) |")
+    assert row_of(markdown[at:], "", "adaptive")[1] == "adaptive (adaptive, the same as naive)"
+    assert row_of(markdown[at:], "guard (guard)")[2].startswith("**●")
+    assert "adaptive, the same as naive" in source
+
+
+def test_cells_that_were_stopped_are_told_in_the_plans_line(
+    tmp_path: Path, rows: made.Rows, honest: made.Rows
+) -> None:
+    rows = [one for row in rows for one in (made.stop([row], 0, 1) if row["adaptive"] else [row])]
+    _, source, markdown = pages(made.write_all(tmp_path, rows, honest))
+    said = "2 of 3 cells were stopped before a surrogate could be trained: counted as guessing"
+    for text in (source, markdown):
+        assert f"guard (soft), adaptive at 500 clips: {said}." in " ".join(text.split())
+        assert f"adaptive: {said}" in " ".join(text.split())
 
 
 def test_detectors_are_told_with_their_certainty(tmp_path: Path, rows: made.Rows) -> None:

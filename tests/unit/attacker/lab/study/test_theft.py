@@ -1,10 +1,12 @@
 """What was stolen: the best attacker, and the price of parts of the victim."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from attacker.lab.study.page.theft import Offer, offers, reach
+from attacker.lab.study.page.reach import reach
+from attacker.lab.study.page.theft import Offer, offers
 from attacker.lab.study.read import read_study
 from tests.support import study_tables as made
 
@@ -39,13 +41,88 @@ def test_label_modes_are_offers_of_their_own(tmp_path: Path) -> None:
     assert [(o.plan, o.mode) for o in found] == [("none", "soft"), ("none", "hard")]
 
 
-def test_cells_without_a_surrogate_are_left_out(tmp_path: Path) -> None:
-    rows = made.cells("none", {500: 0.5})
-    for row in rows:
-        row["accuracy"] = row["fidelity"] = None
-    offer = only(tmp_path, rows)
-    assert offer.levels == ()
-    assert reach(offer, 0.4) is None
+def test_who_was_stopped_before_a_surrogate_counts_as_guessing(tmp_path: Path) -> None:
+    rows = made.stop(made.cells("none", {500: 0.7}, jitter=0), 0, 2)
+    (level,) = only(tmp_path, rows).levels
+    assert level.by_seed == {0: made.CHANCE, 1: pytest.approx(0.7), 2: made.CHANCE}
+    assert level.accuracy.mean == pytest.approx((2 * made.CHANCE + 0.7) / 3)
+    assert level.fidelity.mean == pytest.approx((2 * made.CHANCE + 0.72) / 3)
+    assert level.stopped == 2
+    assert level.stopped_words == (
+        "2 of 3 cells were stopped before a surrogate could be trained: counted as guessing"
+    )
+    all_stopped = only(tmp_path / "all", made.stop(rows, 1))
+    assert all_stopped.levels[0].accuracy.mean == pytest.approx(made.CHANCE)
+    found = reach(all_stopped, 0.4)
+    assert found is not None
+    assert (found.kind, found.queries) == ("beyond", 3)
+
+
+def test_an_adaptive_attacker_who_shares_a_naive_ones_cells_answers_nothing(
+    tmp_path: Path,
+) -> None:
+    offer = only(tmp_path, made.shared("guard", {500: 0.4, 2000: 0.5}))
+    assert not offer.adaptive
+    assert {level.same_as for level in offer.levels if level.adaptive} == {"naive"}
+    best = offer.best(500)
+    assert best is not None
+    assert (best.attacker, best.kind) == ("naive", "naive")
+    answer = made.cells("guard", {500: 0.3}, kinds=("guard",), attacker="other", adaptive=True)
+    some = made.shared("guard", {500: 0.4, 2000: 0.5}) + answer
+    assert not only(tmp_path / "some", some).adaptive
+    all_ = some + [{**row, "budget": 2000, "identity": row["identity"] + "0"} for row in answer]
+    assert only(tmp_path / "all", all_).adaptive
+
+
+def test_one_shared_seed_is_enough_not_to_have_answered(tmp_path: Path) -> None:
+    rows = made.both("guard", {500: 0.4}, {500: 0.3})
+    assert only(tmp_path, rows).adaptive
+    rows[-1]["identity"] = rows[2]["identity"]
+    assert not only(tmp_path / "one", rows).adaptive
+
+
+HARD, SOFT = {"label_mode": "hard"}, {"label_mode": "soft"}
+ROUNDED = {"kind": "rounding", "decimals": 1}
+WORK, MARK = {"kind": "proof_of_work"}, {"kind": "dawn"}
+
+
+@pytest.mark.parametrize(
+    ("document", "answerable"),
+    [
+        (HARD, False),
+        (HARD | {"defences": [ROUNDED]}, False),
+        (HARD | {"defences": [ROUNDED, {"kind": "mad", "epsilon": 1.0}]}, False),
+        (HARD | {"defences": [{"kind": "mad", "variant": "extreme"}]}, True),
+        (HARD | {"defences": [{"kind": "noise", "scale": 0.1}]}, True),
+        (HARD | {"defences": [{"kind": "noise", "preserve_argmax": True}]}, False),
+        (HARD | {"defences": [{"kind": "of_tomorrow"}]}, True),
+        (HARD | {"defences": [ROUNDED, MARK]}, True),
+        (HARD | {"defences": [ROUNDED], "detectors": [{"kind": "prada"}]}, True),
+        (HARD | {"account_budget": 10}, True),
+        (SOFT | {"defences": [ROUNDED]}, True),
+        (SOFT | {"defences": [WORK]}, False),
+        (SOFT | {"defences": [{"kind": "top_k", "k": 20}]}, False),
+        (SOFT | {"defences": [{"kind": "top_k", "k": 19}]}, True),
+        (SOFT | {"rate_per_s": 1.0}, False),
+    ],
+)
+def test_there_is_something_to_answer_where_answers_or_policies_differ(
+    tmp_path: Path, document: dict[str, Any], answerable: bool
+) -> None:
+    kinds = [one["kind"] for one in document.get("defences", ())]
+    rows = made.cells("plan", {500: 0.5}, kinds=kinds)
+    facts = made.manifest({("plan", "soft"): document})
+    (offer,) = offers(read_study(made.write_all(tmp_path, rows, facts=facts)))
+    assert offer.answerable is answerable
+    (unknown,) = offers(read_study(made.write_all(tmp_path / "bare", rows)))
+    assert unknown.answerable is bool(kinds)
+
+
+def test_a_rate_is_a_defence_where_a_campaign_ended_before_it(tmp_path: Path) -> None:
+    facts = made.manifest({("plan", "soft"): SOFT | {"rate_per_s": 1.0}})
+    rows = [row | {"bought": 499} for row in made.cells("plan", {500: 0.5})]
+    (offer,) = offers(read_study(made.write_all(tmp_path, rows, facts=facts)))
+    assert offer.answerable
 
 
 @pytest.mark.parametrize(
@@ -55,6 +132,7 @@ def test_cells_without_a_surrogate_are_left_out(tmp_path: Path) -> None:
         ((), {"detectors": []}, False),
         (("noise",), {}, True),
         ((), {"detectors": [{"kind": "prada"}]}, True),
+        ((), {"account_budget": 5}, True),
         ((), {"leakage_price": {"measure": "entropy", "most": 4}}, True),
     ],
 )
