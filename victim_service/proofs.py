@@ -3,8 +3,9 @@
 A challenge is no state of the service: it says until when it holds, and is signed for one account,
 one API key, one version of a plan, one idempotency key and the digest of one body. So a proof pays
 for one query and no other, on any replica; and the query itself is bought only once, by its
-idempotency record. A retry of a query that the ledger knows is not asked again, whatever became of
-it: its work was done.
+idempotency record. What was answered is told again without work. Everything else is asked for it at
+every sale, a retry included: its proof holds as long as its challenge. And nobody is asked to work
+for what could not be sold to him.
 
 A proof is weighed against the price of work at the moment when it is shown, whatever the price was
 when the challenge was made.
@@ -59,14 +60,14 @@ def demand(
 
 
 async def require(ledger: Ledger, secret: bytes, query: Query, wanted: Demand, proof: str) -> None:
-    """Return when ``proof`` shows the work for ``query``, or when the query is a retry.
+    """Return when ``proof`` shows the work for ``query``, or when the query is a replay.
 
     Raises:
-        Refusal: proof-required, with a new challenge.
+        Refusal: proof-required, with a new challenge; or why the ledger would not sell it.
     """
     now = await ledger.now()
     why = _fault(secret, query, proof, wanted.bits, now)
-    if not why or await ledger.is_retry(query):
+    if not why or await ledger.would_replay(query):
         return
     challenge = make_challenge(secret, query, now + wanted.valid_for_s)
     raise Refusal("proof-required", why, members={"challenge": challenge, "bits": wanted.bits})

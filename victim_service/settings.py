@@ -72,9 +72,10 @@ class Settings(BaseSettings):
     """Time that queries in flight get when the service is told to stop."""
 
     lease_s: float = Field(default=30.0, gt=0)
-    """How long a query counts as running: after a crash its retry takes over when this is over."""
+    """How long a query counts as running: after a crash it can be bought again when it is over."""
     reservation_ttl_s: float = Field(default=900.0, gt=0)
-    """How long an abandoned reservation is kept beyond its lease before it is released."""
+    """How long a reservation that nobody was answered for stays charged beyond its lease, unless
+    its key is used again."""
     reap_every_s: float = Field(default=30.0, gt=0)
     ledger_timeout_s: float = Field(default=0.9, gt=0)
     """Time in which the ledger must have answered; after it the service refuses."""

@@ -8,6 +8,7 @@ import hashlib
 import json
 import time
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any

@@ -16,7 +16,7 @@ from tests.hostile.corpus import FLAC, NPY, WAV
 from tests.support.apps import SECRET, Shop, open_shop
 from tests.support.keys import add_key
 from tests.support.victims import RunningVictim, make_victim, running_victim
-from victim_service.classify import Sent
+from victim_service.buying import Sent
 from victim_service.errors import StartError
 from victim_service.keys import issue
 from victim_service.ledger import open_ledger, without_password

@@ -33,7 +33,7 @@ class Kept:
     """An idempotency record."""
 
     query: Query
-    """As it was first reserved; its key pays."""
+    """As it was bought; its key pays."""
     version: int
     defence: str
     model: str
@@ -69,40 +69,50 @@ class LedgerModel:
     def judge(self, query: Query) -> str | Expected:
         """Return the code of the refusal, or the grant; nothing changes."""
         record = self.kept.get((query.account, query.idempotency))
-        state = "released" if record is None else record.state
+        answered = record is not None and record.state == "committed"
         if record is not None:
             if (record.query.payload, record.query.clips) != (query.payload, query.clips):
                 return "key-reused"
-            if state != "released" and record.query.plan != query.plan:
+            if answered and (record.query.plan, record.model) != (query.plan, query.model):
                 return "key-reused"
-            if state == "committed" and record.model != query.model:
-                return "key-reused"
-            if state == "running" and not record.over:
+            if record.state == "running" and not record.over:
                 return "still-running"
-        cost = query.units if state == "released" else 0
+        cost = 0 if record is not None and answered else query.units
+        change = self._change(query, record, cost)
         budgets = [policy for policy in query.policies if isinstance(policy, Budget)]
         rates = [policy for policy in query.policies if isinstance(policy, Rate)]
         for budget in budgets:
             limited = budget.limit is not None and cost > 0
-            if limited and self.spent[budget.subject] + cost > (budget.limit or 0):
+            after = self.spent[budget.subject] + change[budget.subject]
+            if limited and after > (budget.limit or 0):
                 return "budget-exhausted"
         if any(query.clips > rate.burst for rate in rates):
             return "batch-exceeds-burst"
         for rate in rates:
             if rate.per_s == SLOW and self.paced[rate.subject] + query.clips > rate.burst:
                 return "rate-limited"
-        if record is None or state == "released":
-            terms = (query.plan_version, self.states.get(query.account, ""))
-        else:
+        terms = (query.plan_version, self.states.get(query.account, ""))
+        if record is not None and answered:
             terms = (record.version, record.defence)
-        standing = self.standing(query, cost, query.clips)
-        return Expected(cost, state == "committed", standing, *terms)
+        standing = self.standing(query, change, query.clips)
+        return Expected(cost, answered, standing, *terms)
 
-    def standing(self, query: Query, cost: int = 0, clips: int = 0) -> Standing:
-        """Return what is left after ``cost`` more of the budgets and ``clips`` of the rates."""
+    def _change(self, query: Query, record: Kept | None, cost: int) -> Counter[str]:
+        """Return what a sale adds to each counter; what a lapsed one of it held goes back."""
+        change = Counter(dict.fromkeys(_subjects(query), cost))
+        if record is not None and record.state == "running":
+            for subject in _subjects(record.query):
+                change[subject] -= record.cost
+        return change
+
+    def standing(
+        self, query: Query, change: Counter[str] | None = None, clips: int = 0
+    ) -> Standing:
+        """Return what is left after a ``change`` of the budgets and ``clips`` of the rates."""
+        change = change or Counter()
         budgets = [policy for policy in query.policies if isinstance(policy, Budget)]
         rates = [policy for policy in query.policies if isinstance(policy, Rate)]
-        spent = {budget.subject: self.spent[budget.subject] + cost for budget in budgets}
+        spent = {b.subject: self.spent[b.subject] + change[b.subject] for b in budgets}
         left = [(b.limit - spent[b.subject], b.limit) for b in budgets if b.limit is not None]
         tightest = min(left, key=lambda pair: pair[0], default=None)
         bursts = [
@@ -121,27 +131,26 @@ class LedgerModel:
         """Keep what was granted."""
         key = (query.account, query.idempotency)
         record = self.kept.get(key)
-        kind = "replay"
-        if record is None or record.state == "released":
-            kind = "reserve"
+        bought = record is None or record.state != "committed"
+        if bought:
+            if record is not None and record.state == "running":
+                self._settle(record, "released", "reap", 0)
             version, defence = query.plan_version, self.states.get(query.account, "")
             record = Kept(query, version, defence, query.model, "running", grant.token, over)
             self.kept[key] = record
             record.cost = query.units
             self._charge(query, query.units)
-        elif record.state == "running":
-            kind = "take-over"
-            record.model, record.holder, record.over = query.model, grant.token, over
         for policy in query.policies:
             if isinstance(policy, Rate) and policy.per_s == SLOW:
                 self.paced[policy.subject] += query.clips
-        self._enter(kind, query, record.version, query.units if kind == "reserve" else 0)
+        assert record is not None
+        kind = "reserve" if bought else "replay"
+        self._enter(kind, query, record.version, query.units if bought else 0)
 
     def commit(self, query: Query, grant: Grant, cost: int | None = None) -> bool:
         """Return whether the answer may leave."""
         record = self.kept[query.account, query.idempotency]
-        terms = (record.model, record.version, record.defence)
-        if terms != (query.model, grant.plan_version, grant.state) or record.state == "released":
+        if record.holder != grant.token or record.state == "released":
             return False
         if record.state == "running":
             self._settle(record, "committed", "commit", record.cost if cost is None else cost)
@@ -180,8 +189,7 @@ class LedgerModel:
         return sums
 
     def _charge(self, query: Query, units: int) -> None:
-        subjects = (key_subject(query.key_id), account_subject(query.account), GLOBAL_SUBJECT)
-        for subject in subjects:
+        for subject in _subjects(query):
             self.spent[subject] += units
 
     def _settle(self, record: Kept, state: State, kind: str, cost: int) -> None:
@@ -193,3 +201,7 @@ class LedgerModel:
     def _enter(self, kind: str, query: Query, version: int, delta: int) -> None:
         payer = (query.account, query.key_id, query.plan, version)
         self.lines.append((kind, *payer, query.idempotency, query.clips, delta))
+
+
+def _subjects(query: Query) -> tuple[str, str, str]:
+    return key_subject(query.key_id), account_subject(query.account), GLOBAL_SUBJECT

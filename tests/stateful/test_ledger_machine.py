@@ -143,6 +143,8 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def _reserve(self, asked: Query, over: bool, who: int) -> Any:
         expected = self.model.judge(asked)
+        foreseen = self.do(self.ledgers[1 - who].would_replay(asked))
+        assert foreseen == (expected if isinstance(expected, str) else expected.replayed)
         told = self.do(self.ledgers[who].reserve(asked, 0.0 if over else NEVER_S))
         if isinstance(expected, str):
             assert told == expected

@@ -13,7 +13,7 @@ from shared.contract import (
     RATE_LIMIT_HEADER,
     RATE_LIMIT_POLICY_HEADER,
 )
-from victim_service.classify import Caller
+from victim_service.buying import Caller
 from victim_service.errors import ClientGone, Refusal
 from victim_service.held_bytes import Hold
 from victim_service.ledger.base import DAY_S, Standing

@@ -14,7 +14,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from shared import contract
 from victim_service import failpoints
 from victim_service.api import guards, problems
-from victim_service.classify import Sent, classify
+from victim_service.buying import Sent
+from victim_service.classify import classify
 from victim_service.errors import ClientGone, Refusal
 from victim_service.labels import encode
 from victim_service.parts import Parts

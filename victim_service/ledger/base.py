@@ -7,12 +7,16 @@ clock, and writes the idempotency record in the same step:
 * new key: all policies must agree; each budget is charged what the query costs, as a rule one unit
   a clip, and the rate pays its clips;
 * a committed key with the same bytes: a replay, which pays the rate but no budget;
-* a running key: refused until its lease is over, then the retry takes over without paying again;
+* a running key: refused until its lease is over; then what it holds is given back, and it is as
+  a new one, in the same step;
 * a released key: as a new one;
-* any key with other bytes, of another plan, or answered by another model: refused.
+* any key with other bytes, and one that was answered under another plan or by another model:
+  refused.
 
-The record also keeps the plan's version and the defence state of its account as they were when it
-was first reserved, so that a replay, or the retry that takes over, gives the first answer again.
+So only an answer that was committed binds: the record keeps the plan's version and the defence
+state of its account as they were when it was bought, so that a replay gives the first answer again.
+What nobody was answered is sold as everything else is sold at that moment: at its price, under its
+plan and in the account's state of then, whoever held it before. Its holder before may not commit.
 A refusal writes nothing at all. Every time is the ledger's own clock, never that of its caller.
 """
 
@@ -133,15 +137,15 @@ class Grant:
     """A reservation, or a replay of a committed one."""
 
     token: str
-    """Names the holder of the lease: only the holder may release."""
+    """Names the holder of the lease: only the holder may commit, release or abandon."""
     charged: int
-    """Units charged by this reservation; 0 for a replay and for a take-over."""
+    """Units charged by this reservation; 0 for a replay."""
     replayed: bool
     standing: Standing
     plan_version: int = 1
-    """Version under which the query was first reserved: the answer is released under it."""
+    """Version under which the query was bought: the answer is released under it."""
     state: str = ""
-    """Defence state of the account when the query was first reserved."""
+    """Defence state of the account when the query was bought."""
 
 
 class Ledger(Protocol):
@@ -158,14 +162,14 @@ class Ledger(Protocol):
     async def commit(self, query: Query, grant: Grant, cost: int | None = None) -> None:
         """Make a reservation final, before its answer leaves.
 
-        Any holder of the lease may, past or present: it was paid, whoever answers first. ``cost``
-        is what the answer turned out to cost, in units; what was reserved beyond it goes back to
-        the same budgets in the same step. It is never more than was reserved: None, and any cost
-        above that, keep the whole. Whoever answers first settles; the others change nothing.
+        The holder of the lease may, also when it is over, and again when it is not sure of the
+        first time, which changes nothing. ``cost`` is what the answer turned out to cost, in units;
+        what was reserved beyond it goes back to the same budgets in the same step. It is never more
+        than was reserved: None, and any cost above that, keep the whole.
 
         Raises:
-            Refusal: deadline-passed, when it was reaped meanwhile, or when the record is by now
-                that of another model, plan version or defence state: the answer must not leave.
+            Refusal: deadline-passed, when it was released, reaped or bought by another meanwhile:
+                the answer must not leave.
         """
         ...
 
@@ -174,15 +178,25 @@ class Ledger(Protocol):
         ...
 
     async def abandon(self, query: Query, grant: Grant) -> None:
-        """End the lease of a query whose client left: a retry takes over, already paid."""
+        """End the lease of a query whose client left, so that a retry may buy it at once.
+
+        What it holds stays charged until then, or until it is reaped: who makes the model work for
+        nobody gets nothing back for it at once.
+        """
         ...
 
     async def note_audit(self, query: Query) -> None:
         """Enter the use of an audit key, which no budget and no rate sees."""
         ...
 
-    async def is_retry(self, query: Query) -> bool:
-        """Whether the query was reserved before, with the same bytes, whatever became of it."""
+    async def would_replay(self, query: Query) -> bool:
+        """Return whether :meth:`reserve` would replay an answer; nothing changes.
+
+        It stays so once it is true. Otherwise it is what could be sold at that moment.
+
+        Raises:
+            Refusal: as :meth:`reserve` would.
+        """
         ...
 
     async def standing(self, policies: Sequence[Policy]) -> Standing:

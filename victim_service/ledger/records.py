@@ -50,12 +50,13 @@ class Entry:
     """Grows with every entry; opaque."""
     at: float
     kind: str
-    """reserve, take-over, replay, commit, release, reap or audit."""
+    """reserve, replay, commit, release, reap or audit; take-over, which charged nothing, in entries
+    of earlier releases."""
     account: str
     key_id: str
     plan: str
     plan_version: int
-    """Version under which the query was first reserved."""
+    """Version under which the query was bought."""
     idempotency: str
     clips: int
     delta: int

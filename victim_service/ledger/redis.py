@@ -5,7 +5,7 @@ made. So it may be sent once more when a connection breaks before the answer cam
 the token in the record, and grants what it granted the first time without charging again. A caller
 that waited in vain has the token too: the reservation is taken back in the background as soon as
 Redis answers again, and takes no effect if it arrives later still. If even that is lost, the lease
-ends: a retry takes over without paying, and the reaper gives back what nobody retries.
+ends: a retry gives it back as it buys anew, and the reaper gives back what nobody retries.
 
 This holds for one primary. A replica that takes its place without the latest writes has forgotten
 sales, and nothing here can know of it; a Redis that comes back empty is refused.
@@ -30,6 +30,8 @@ from victim_service.ledger.standing import Reading
 _REAP_AT_ONCE = 256
 _UNDO_AT_MOST = 4096
 _UNDO_EVERY_S = 0.25
+_LOOK = ""
+"""The token of who only asks what a reservation would be."""
 
 
 class RedisLedger(RedisAccounts):
@@ -57,10 +59,9 @@ class RedisLedger(RedisAccounts):
 
     async def commit(self, query: Query, grant: Grant, cost: int | None = None) -> None:
         """Make a reservation final, and give back what it is above ``cost``."""
-        answer = (query.model, grant.plan_version, grant.state)
         settled = arithmetic.settled(cost)
-        named = (query.account, query.idempotency)
-        if not await self._run(scripts.COMMIT, *named, *answer, "" if settled is None else settled):
+        held = (query.account, query.idempotency, grant.token)
+        if not await self._run(scripts.COMMIT, *held, "" if settled is None else settled):
             raise arithmetic.too_late()
 
     async def release(self, query: Query, grant: Grant) -> None:
@@ -77,11 +78,10 @@ class RedisLedger(RedisAccounts):
         words = (*payer, query.idempotency, query.clips)
         await self._run(scripts.AUDIT, *words, repeatable=False)
 
-    async def is_retry(self, query: Query) -> bool:
-        """Whether the query was reserved before."""
-        record = f"{PREFIX}query:{query.account}\n{query.idempotency}"
-        _, (payload,) = await self._calls(("HGET", record, "payload"))
-        return bool(payload == query.payload)
+    async def would_replay(self, query: Query) -> bool:
+        """Whether a reservation would be a replay; refused as that would be."""
+        reply = await self._run(scripts.RESERVE, *_reserve_words(query, _LOOK, 0.0))
+        return _grant(query, _LOOK, reply).replayed
 
     async def standing(self, policies: Sequence[Policy]) -> Standing:
         """Return what is left, without changing anything."""

@@ -6,7 +6,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from victim_service.ledger import reconcile, sqlite_accounts, sqlite_registry, sqlite_steps
+from victim_service.ledger import (
+    reconcile,
+    sqlite_accounts,
+    sqlite_registry,
+    sqlite_settle,
+    sqlite_steps,
+)
 from victim_service.ledger import standing as arithmetic
 from victim_service.ledger.base import Grant, Policy, Query, Standing
 from victim_service.ledger.patience import within
@@ -51,23 +57,23 @@ class SqliteLedger:
     async def commit(self, query: Query, grant: Grant, cost: int | None = None) -> None:
         """Make a reservation final, and give back what it is above ``cost``."""
         final = arithmetic.settled(cost)
-        await self._do(lambda database: sqlite_steps.commit(database, query, grant, final))
+        await self._do(lambda database: sqlite_settle.commit(database, query, grant.token, final))
 
     async def release(self, query: Query, grant: Grant) -> None:
         """Give what was reserved back after a fault of the server."""
-        await self._do(lambda database: sqlite_steps.release(database, query, grant.token))
+        await self._do(lambda database: sqlite_settle.release(database, query, grant.token))
 
     async def abandon(self, query: Query, grant: Grant) -> None:
         """End the lease of a query whose client left."""
-        await self._do(lambda database: sqlite_steps.abandon(database, query, grant.token))
+        await self._do(lambda database: sqlite_settle.abandon(database, query, grant.token))
 
     async def note_audit(self, query: Query) -> None:
         """Enter unmetered use."""
-        await self._do(lambda database: sqlite_steps.note_audit(database, query))
+        await self._do(lambda database: sqlite_settle.note_audit(database, query))
 
-    async def is_retry(self, query: Query) -> bool:
-        """Whether the query was reserved before."""
-        return await self._do(lambda database: sqlite_steps.is_retry(database, query))
+    async def would_replay(self, query: Query) -> bool:
+        """Whether a reservation would be a replay; refused as that would be."""
+        return await self._do(lambda database: sqlite_steps.would_replay(database, query))
 
     async def standing(self, policies: Sequence[Policy]) -> Standing:
         """Return what is left, without changing anything."""
@@ -76,7 +82,7 @@ class SqliteLedger:
     async def reap(self, ttl_s: float) -> int:
         """Release long-abandoned reservations and count them, a few in each transaction."""
         total = 0
-        while reaped := await self._do(lambda database: sqlite_steps.reap(database, ttl_s)):
+        while reaped := await self._do(lambda database: sqlite_settle.reap(database, ttl_s)):
             total += reaped
         return total
 
@@ -188,6 +194,8 @@ class SqliteLedger:
         return await within(self._writer.submit(step), self._timeout_s)
 
     def _undo(self, query: Query, grant: Grant) -> None:
-        undone = self._writer.submit(lambda database: sqlite_steps.undo(database, query, grant))
+        undone = self._writer.submit(
+            lambda database: sqlite_settle.release(database, query, grant.token)
+        )
         # Where it fails, the reaper gives the clips back.
         undone.add_done_callback(lambda done: done.cancelled() or done.exception())

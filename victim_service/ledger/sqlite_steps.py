@@ -1,20 +1,22 @@
-"""The steps of a query in the SQLite ledger, each run by the writer inside one transaction.
+"""How a query is bought from the SQLite ledger, by the writer inside one transaction.
 
-A step that refuses does so before its first write.
+All is decided before the first write, so that a refusal leaves nothing, and so that what would be
+decided can be told without buying.
 """
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
 
+from victim_service.ledger import sqlite_settle
 from victim_service.ledger import standing as arithmetic
 from victim_service.ledger.base import Grant, Policy, Query, Standing
 from victim_service.ledger.patience import new_token
 from victim_service.ledger.sqlite_schema import COMMITTED, NOW, RELEASED, RUNNING
+from victim_service.ledger.sqlite_settle import Paid
 from victim_service.ledger.standing import Reading
-
-_REAP_AT_ONCE = 256
 
 # Seen from inside the transaction: writers take turns, and so do their clocks.
 _FIND = f"""
@@ -32,32 +34,6 @@ _PAY_AGAIN = """
 UPDATE queries SET state = 0, token = ?, lease_until = ?, key_id = ?, plan = ?, subjects = ?,
   plan_version = ?, model = ?, defence_state = ?, cost = ? WHERE account = ? AND idempotency = ?
 """
-_TAKE_OVER = """
-UPDATE queries SET token = ?, lease_until = ?, model = ? WHERE account = ? AND idempotency = ?
-"""
-_COMMIT = f"""
-UPDATE queries SET state = {COMMITTED}, cost = ? WHERE account = ? AND idempotency = ?
-"""  # noqa: S608 - constants
-_IS_COMMITTED = f"""
-SELECT 1 FROM queries WHERE account = ? AND idempotency = ? AND state = {COMMITTED}
-  AND model = ? AND plan_version = ? AND defence_state = ?
-"""  # noqa: S608 - constants
-_PAID = """
-SELECT account, idempotency, subjects, clips, key_id, plan, plan_version, coalesce(cost, clips)
-  FROM queries """
-_RUNNING = f"""{_PAID} WHERE account = ? AND idempotency = ? AND state = {RUNNING}
-  AND model = ? AND plan_version = ? AND defence_state = ?
-"""
-_HELD = _PAID + "WHERE account = ? AND idempotency = ? AND state = 0 AND token = ?"
-_ABANDONED = f"{_PAID} WHERE state = 0 AND lease_until <= {NOW} - ? LIMIT {_REAP_AT_ONCE}"
-_ABANDON = f"""
-UPDATE queries SET lease_until = {NOW}
-  WHERE account = ? AND idempotency = ? AND state = 0 AND token = ?
-"""  # noqa: S608 - a constant
-_ENTER = f"""
-INSERT INTO entries (at, kind, account, key_id, plan, plan_version, idempotency, clips, delta)
-  VALUES ({NOW}, ?, ?, ?, ?, ?, ?, ?, ?)
-"""  # noqa: S608 - a constant
 _ARRIVE = """
 INSERT INTO rates VALUES (?, ?) ON CONFLICT (subject) DO UPDATE SET arrival_s = excluded.arrival_s
 """
@@ -76,117 +52,40 @@ class _Record(NamedTuple):
     defence_state: str
 
 
-class _Paid(NamedTuple):
-    """A running query, and who pays for it."""
+@dataclass(frozen=True, slots=True)
+class _Sale:
+    """What a reservation does, if it is made."""
 
-    account: str
-    idempotency: str
-    subjects: str
-    clips: int
-    key_id: str
-    plan: str
-    plan_version: int
+    new: bool
+    """Whether the query has no record."""
+    lapsed: Paid | None
+    """A reservation of the query that nobody was answered for: it goes back first."""
+    replayed: bool
     cost: int
-    """Units that it holds of each budget."""
+    version: int
+    defence_state: str
+    reading: Reading
+    """Before the cost, and without what goes back."""
+    arrivals: Mapping[str, float]
 
 
 def reserve(database: sqlite3.Connection, query: Query, lease_s: float) -> Grant:
     """Charge all policies of ``query`` or none, and write its idempotency record."""
-    key = (query.account, query.idempotency)
-    now, account_state, *found = database.execute(_FIND, (*key, query.account)).fetchone()
-    record = _Record(*found)
-    new = record.payload is None
-    state = RELEASED if new else record.state
-    if not new:
-        _check_record(record, query, now)
-    cost = query.units if state == RELEASED else 0
-    version = query.plan_version if state == RELEASED else record.plan_version
-    defence_state = account_state if state == RELEASED else record.defence_state
-    reading = _read(database, query.policies, now)
-    arrivals = arithmetic.allow(query.policies, reading, cost=cost, clips=query.clips)
-
-    token = new_token()
-    lease_until = now + lease_s
-    subjects = arithmetic.budget_subjects(query.policies)
-    if state == RELEASED:
-        lease = (token, lease_until, query.key_id, query.plan, "\n".join(subjects))
-        terms = (version, query.model, defence_state, cost)
-        if new:
-            database.execute(_INSERT, (*key, query.payload, query.clips, *lease, *terms))
-        else:
-            database.execute(_PAY_AGAIN, (*lease, *terms, *key))
-        if subjects:
-            database.execute(
-                _charge(len(subjects)), [part for name in subjects for part in (name, cost)]
-            )
-    elif state == RUNNING:
-        database.execute(_TAKE_OVER, (token, lease_until, query.model, *key))
-    for arrival in arrivals.items():
-        database.execute(_ARRIVE, arrival)
-    kind = {RELEASED: "reserve", RUNNING: "take-over", COMMITTED: "replay"}[state]
-    _enter(database, kind, query, version, delta=cost)
-    spent = {subject: before + cost for subject, before in reading.spent.items()}
-    left = arithmetic.standing(query.policies, Reading(spent, arrivals, now))
-    return Grant(token, cost, state == COMMITTED, left, version, defence_state)
+    sale = _decide(database, query)
+    token, now = new_token(), sale.reading.now_s
+    if not sale.replayed:
+        _pay(database, query, sale, token, now + lease_s)
+    database.executemany(_ARRIVE, sale.arrivals.items())
+    kind = "replay" if sale.replayed else "reserve"
+    sqlite_settle.enter(database, kind, query, sale.version, delta=sale.cost)
+    spent = {subject: before + sale.cost for subject, before in sale.reading.spent.items()}
+    left = arithmetic.standing(query.policies, Reading(spent, sale.arrivals, now))
+    return Grant(token, sale.cost, sale.replayed, left, sale.version, sale.defence_state)
 
 
-def commit(
-    database: sqlite3.Connection, query: Query, grant: Grant, cost: int | None = None
-) -> None:
-    """Make a reservation final, unless the record is by now that of another answer."""
-    answer = (query.model, grant.plan_version, grant.state)
-    named = (query.account, query.idempotency, *answer)
-    row = database.execute(_RUNNING, named).fetchone()
-    if row is None:
-        if database.execute(_IS_COMMITTED, named).fetchone() is None:
-            raise arithmetic.too_late()
-        return
-    paid = _Paid(*row)
-    kept = paid.cost if cost is None else min(cost, paid.cost)
-    database.execute(_COMMIT, (kept, query.account, query.idempotency))
-    _pay_back(database, paid, "commit", paid.cost - kept)
-
-
-def release(database: sqlite3.Connection, query: Query, token: str) -> None:
-    """Give the clips back; nothing happens when somebody else holds the lease by now."""
-    row = database.execute(_HELD, (query.account, query.idempotency, token)).fetchone()
-    if row is not None:
-        _give_back(database, _Paid(*row), "release")
-
-
-def abandon(database: sqlite3.Connection, query: Query, token: str) -> None:
-    """End the lease now, so that a retry takes over at once."""
-    database.execute(_ABANDON, (query.account, query.idempotency, token))
-
-
-def undo(database: sqlite3.Connection, query: Query, grant: Grant) -> None:
-    """Take back a grant that nobody was told of."""
-    if grant.charged:
-        release(database, query, grant.token)
-    else:  # the first holder may still answer
-        abandon(database, query, grant.token)
-
-
-def reap(database: sqlite3.Connection, ttl_s: float) -> int:
-    """Release some reservations whose lease ended more than ``ttl_s`` ago; 0 when none is left."""
-    rows = database.execute(_ABANDONED, (ttl_s,)).fetchall()
-    for row in rows:
-        _give_back(database, _Paid(*row), "reap")
-    return len(rows)
-
-
-def note_audit(database: sqlite3.Connection, query: Query) -> None:
-    """Enter unmetered use."""
-    _enter(database, "audit", query, query.plan_version, delta=0)
-
-
-def is_retry(database: sqlite3.Connection, query: Query) -> bool:
-    """Whether the query was reserved before, with the same bytes."""
-    row = database.execute(
-        "SELECT payload FROM queries WHERE account = ? AND idempotency = ?",
-        (query.account, query.idempotency),
-    ).fetchone()
-    return row is not None and row[0] == query.payload
+def would_replay(database: sqlite3.Connection, query: Query) -> bool:
+    """Whether a reservation would be a replay; it refuses as that would, and writes nothing."""
+    return _decide(database, query).replayed
 
 
 def standing(database: sqlite3.Connection, policies: Sequence[Policy]) -> Standing:
@@ -195,18 +94,68 @@ def standing(database: sqlite3.Connection, policies: Sequence[Policy]) -> Standi
     return arithmetic.standing(policies, _read(database, policies, now))
 
 
+def _decide(database: sqlite3.Connection, query: Query) -> _Sale:
+    named = (query.account, query.idempotency, query.account)
+    now, account_state, *found = database.execute(_FIND, named).fetchone()
+    record = _Record(*found)
+    new = record.payload is None
+    if not new:
+        _check_record(record, query, now)
+    state = RELEASED if new else record.state
+    reading = _read(database, query.policies, now)
+    lapsed = None
+    if state == RUNNING:
+        lapsed = sqlite_settle.paid(database, query)
+        reading = _without(reading, lapsed)
+    replayed = state == COMMITTED
+    cost = 0 if replayed else query.units
+    arrivals = arithmetic.allow(query.policies, reading, cost=cost, clips=query.clips)
+    # Only an answer that was given binds: whatever else is known is bought as it is sold now.
+    terms = (record.plan_version, record.defence_state)
+    if not replayed:
+        terms = (query.plan_version, account_state)
+    return _Sale(new, lapsed, replayed, cost, *terms, reading, arrivals)
+
+
 def _check_record(record: _Record, query: Query, now: float) -> None:
     if record.payload != query.payload or record.clips != query.clips:
         raise arithmetic.other_bytes()
-    if record.state == RELEASED:
-        return
-    if record.plan != query.plan:
+    if record.state == RUNNING and record.lease_until > now:
+        raise arithmetic.still_running(record.lease_until - now)
+    if record.state == COMMITTED and record.plan != query.plan:
         raise arithmetic.other_plan()
     # A ledger of version 1 did not keep the model.
     if record.state == COMMITTED and record.model not in ("", query.model):
         raise arithmetic.other_model()
-    if record.state == RUNNING and record.lease_until > now:
-        raise arithmetic.still_running(record.lease_until - now)
+
+
+def _pay(
+    database: sqlite3.Connection, query: Query, sale: _Sale, token: str, lease_until: float
+) -> None:
+    """Charge the budgets, and write the record of a running query."""
+    if sale.lapsed is not None:
+        sqlite_settle.give_back(database, sale.lapsed, "reap")
+    key = (query.account, query.idempotency)
+    subjects = arithmetic.budget_subjects(query.policies)
+    lease = (token, lease_until, query.key_id, query.plan, "\n".join(subjects))
+    terms = (sale.version, query.model, sale.defence_state, sale.cost)
+    if sale.new:
+        database.execute(_INSERT, (*key, query.payload, query.clips, *lease, *terms))
+    else:
+        database.execute(_PAY_AGAIN, (*lease, *terms, *key))
+    if subjects:
+        charges = [part for name in subjects for part in (name, sale.cost)]
+        database.execute(_charge(len(subjects)), charges)
+
+
+def _without(reading: Reading, lapsed: Paid) -> Reading:
+    """Return ``reading`` as it is when what ``lapsed`` holds went back."""
+    held = lapsed.subjects.split("\n")
+    spent = {
+        subject: units - lapsed.cost if subject in held else units
+        for subject, units in reading.spent.items()
+    }
+    return Reading(spent, reading.arrivals, reading.now_s)
 
 
 def _read(database: sqlite3.Connection, policies: Sequence[Policy], now: float) -> Reading:
@@ -232,29 +181,3 @@ def _charge(subjects: int) -> str:
     rows = ", ".join(["(?, ?)"] * subjects)
     insert = f"INSERT INTO counters VALUES {rows}"  # noqa: S608 - only question marks
     return f"{insert} ON CONFLICT (subject) DO UPDATE SET spent = spent + excluded.spent"
-
-
-def _give_back(database: sqlite3.Connection, paid: _Paid, kind: str) -> None:
-    database.execute(
-        "UPDATE queries SET state = ? WHERE account = ? AND idempotency = ?",
-        (RELEASED, paid.account, paid.idempotency),
-    )
-    _pay_back(database, paid, kind, paid.cost)
-
-
-def _pay_back(database: sqlite3.Connection, paid: _Paid, kind: str, units: int) -> None:
-    """Enter what happened to a query under who paid for it, and give ``units`` back."""
-    if units:
-        database.executemany(
-            "UPDATE counters SET spent = spent - ? WHERE subject = ?",
-            [(units, subject) for subject in paid.subjects.split("\n")],
-        )
-    payer = Query(paid.account, paid.key_id, paid.plan, paid.idempotency, b"", paid.clips, ())
-    _enter(database, kind, payer, paid.plan_version, delta=-units)
-
-
-def _enter(
-    database: sqlite3.Connection, kind: str, query: Query, plan_version: int, *, delta: int
-) -> None:
-    payer = (query.account, query.key_id, query.plan, plan_version)
-    database.execute(_ENTER, (kind, *payer, query.idempotency, query.clips, delta))

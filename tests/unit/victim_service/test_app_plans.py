@@ -207,7 +207,7 @@ def test_a_replay_after_a_change_gives_the_first_answer_byte_for_byte(ledger_url
     play(ledger_url, story, plans=named(noisy))
 
 
-def test_a_retry_that_takes_over_is_answered_as_it_was_reserved(ledger_url):
+def test_a_retry_after_the_lease_is_bought_as_it_is_sold_then(ledger_url):
     gone, entered = threading.Event(), threading.Event()
 
     def model(clips: np.ndarray) -> np.ndarray:
@@ -217,22 +217,27 @@ def test_a_retry_that_takes_over_is_answered_as_it_was_reserved(ledger_url):
 
     async def story(shop: Shop) -> None:
         key, clips = await shop.key("soft"), make_clips(3, SAMPLES)
-        await shop.ledger.set_account_state("alice", "0.5")
+        await shop.ledger.set_account_state("alice", "1")
         first = asyncio.create_task(shop.send(key, clips, name="same-name"))
         await asyncio.to_thread(entered.wait, 5)
-        await change(shop, SOFT.model_copy(update={"label_mode": "hard"}))
-        await shop.ledger.set_account_state("alice", "1")
+        await change(shop, defended)
+        await shop.ledger.set_account_state("alice", "0.5")
         await asyncio.sleep(0.6)  # the lease ends, the first attempt does not
         second = asyncio.create_task(shop.send(key, clips, name="same-name"))
         await asyncio.sleep(0.2)
         gone.set()
         halfway = 0.5 * loudness_model(quantised(clips)) + 0.5 / 4
         np.testing.assert_allclose(rows(await second), halfway, atol=1e-6)
-        await first
+        refused(await first, "deadline-passed")  # nobody pays for it any more
         assert await shop.spent(key) == 3
+        again = await shop.send(key, clips, name="same-name")
+        assert again.headers["idempotency-replayed"] == "true"
+        assert again.content == (await second).content
+        assert await shop.ledger.verify() == []
 
     defended = SOFT.model_copy(update={"defences": (StatefulSpec(),)})
-    play(ledger_url, story, predict=model, plans=named(defended), lease_s=0.5)
+    hard = SOFT.model_copy(update={"label_mode": "hard"})
+    play(ledger_url, story, predict=model, plans=named(hard), lease_s=0.5)
 
 
 def test_a_replay_gives_the_answer_of_the_state_it_was_bought_under(ledger_url):

@@ -41,7 +41,7 @@ class Register:
     async def now(self) -> float:
         return self.at
 
-    async def is_retry(self, query: Query) -> bool:
+    async def would_replay(self, query: Query) -> bool:
         self.asked += 1
         return self.known
 
@@ -117,7 +117,7 @@ def test_a_proof_is_weighed_at_the_price_of_the_moment_when_it_is_shown():
     assert check(light, bits=3) is None
 
 
-def test_a_retry_is_not_asked_again_and_a_good_proof_needs_no_lookup():
+def test_a_replay_is_not_asked_again_and_a_good_proof_needs_no_lookup():
     known = Register(known=True)
     for proof in ("", "nonsense", "AAAA.1"):
         assert check(proof, ledger=known) is None
@@ -218,7 +218,8 @@ def test_the_service_asks_first_and_charges_once(tmp_path):
     assert (paid.status_code, again.status_code) == (200, 200)
     assert again.content == paid.content
     assert again.headers["Idempotency-Replayed"] == "true"
-    assert [response.json()["code"] for response in refused] == ["proof-required"] * 3
+    codes = [response.json()["code"] for response in refused]
+    assert codes == ["proof-required", "key-reused", "proof-required"]
     assert spent == 2
 
 

@@ -11,6 +11,7 @@ from attacker.cells.cell import (
     Cell,
     bought,
     content_hash,
+    cut_short,
     essence,
     experiment_hash,
     inspect,

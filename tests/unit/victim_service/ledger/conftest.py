@@ -87,7 +87,8 @@ def buy(ledger: Ledger, run: Run[Any]) -> Callable[[Query], int]:
 
     async def one(query: Query) -> int:
         grant = await ledger.reserve(query, LEASE_S)
-        await ledger.commit(query, grant)
+        if not grant.replayed:
+            await ledger.commit(query, grant)
         return grant.charged
 
     return lambda query: run(one(query))

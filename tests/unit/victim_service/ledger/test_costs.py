@@ -89,30 +89,25 @@ def test_what_ends_without_an_answer_gives_back_what_it_had_cost(run, ledger, re
     assert set(facts()[0].values()) == {14}
 
 
-def test_several_holders_settle_once_at_what_was_reserved_first(run, ledger, reserve, facts):
-    """A retry takes over, under another price and another key of the account: nobody pays again."""
+@pytest.mark.parametrize("cost", [3, 12, 19])
+def test_another_key_that_buys_anew_pays_all_and_the_first_gets_all_back(
+    run, ledger, reserve, facts, cost
+):
     asked = query(clips=3, rules=RULES, cost=12)
     first = reserve(asked, 0.0)
-    again = query(clips=3, rules=policies(key_id="k2"), cost=99, key_id="k2")
+    again = query(clips=3, rules=policies(key_id="k2"), cost=cost, key_id="k2")
     second = reserve(again)
-    assert second.charged == 0
-    run(ledger.commit(again, second, 50))
-    run(ledger.commit(asked, first, 2))
+    assert (second.charged, second.standing.spent) == (cost, cost)
+    with pytest.raises(Refusal, match="deadline-passed"):
+        run(ledger.commit(asked, first, 2))
+    run(ledger.commit(again, second, 4))
     spent, lines, usage = facts()
-    assert spent.pop("key:k2", 0) == 0
-    assert set(spent.values()) == {12}
-    assert [line for line in lines if line[2]] == [("reserve", 3, 12)]
-    assert usage["k"] == (12, 1)
-
-
-def test_what_is_given_back_goes_to_who_paid(run, ledger, reserve, facts):
-    asked = query(clips=3, rules=RULES, cost=12)
-    reserve(asked, 0.0)
-    again = query(clips=3, rules=policies(key_id="k2"), key_id="k2")
-    run(ledger.commit(again, reserve(again), 4))
-    spent, _, usage = facts()
-    assert (spent["key:k"], spent["account:a"], spent.get("key:k2", 0)) == (4, 4, 0)
-    assert usage["k"] == (4, 1)
+    paid = min(4, cost)
+    assert spent == {"key:k": 0, "key:k2": paid, "account:a": paid, GLOBAL_SUBJECT: paid}
+    assert lines == [
+        ("reserve", 3, 12), ("reap", 3, -12), ("reserve", 3, cost), ("commit", 3, paid - cost)
+    ]  # fmt: skip
+    assert usage == {"k": (0, 0), "k2": (paid, 1)}
 
 
 def test_many_that_settle_at_once_leave_exact_counters(run, ledger, facts):
@@ -151,16 +146,6 @@ def test_a_negative_cost_is_a_fault_of_the_caller(run, ledger, reserve, facts):
     assert set(facts()[0].values()) == {1}
 
 
-def test_a_retry_is_known_by_its_bytes_whatever_became_of_it(run, ledger, reserve):
-    assert not run(ledger.is_retry(query()))
-    grant = reserve(query())
-    assert run(ledger.is_retry(query()))
-    run(ledger.release(query(), grant))
-    assert run(ledger.is_retry(query()))
-    assert not run(ledger.is_retry(query(payload=b"other")))
-    assert not run(ledger.is_retry(query("another")))
-
-
 def test_a_running_query_of_an_older_file_gives_its_clips_back(tmp_path, run, monkeypatch):
     """What was reserved before costs were kept cost one unit a clip."""
     path = tmp_path / "old.sqlite"
@@ -171,13 +156,17 @@ def test_a_running_query_of_an_older_file_gives_its_clips_back(tmp_path, run, mo
         try:
             held = await ledger.reserve(asked, LEASE_S)
             kept = await ledger.reserve(replace(asked, idempotency="kept"), LEASE_S)
+            anew = await ledger.reserve(replace(asked, idempotency="anew"), LEASE_S)
             with sqlite3.connect(path) as database:
                 database.execute("UPDATE queries SET cost = NULL")
             await ledger.release(asked, held)
             await ledger.commit(replace(asked, idempotency="kept"), kept, 1)
+            await ledger.abandon(replace(asked, idempotency="anew"), anew)
+            bought = await ledger.reserve(replace(asked, idempotency="anew", cost=9), LEASE_S)
+            await ledger.commit(replace(asked, idempotency="anew"), bought, 2)
             return await ledger.verify(), (await ledger.standing(RULES)).spent
         finally:
             await ledger.aclose()
 
     assert sqlite_schema.VERSION >= 3
-    assert run(story()) == ([], 1)
+    assert run(story()) == ([], 3)

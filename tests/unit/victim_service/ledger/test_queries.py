@@ -1,5 +1,6 @@
 """Semantics of a query in every ledger, one caller at a time."""
 
+import asyncio
 import time
 
 import pytest
@@ -100,20 +101,22 @@ def test_keys_of_different_accounts_do_not_meet(ledger, run, buy):
     assert run(ledger.reserve(stranger, LEASE_S)).charged == 1
 
 
-@pytest.mark.parametrize("committed", [True, False])
-def test_a_cheaper_plan_never_pays_for_a_dearer_one(ledger, run, buy, refusal, kept, committed):
-    hard = query(clips=5, plan="hard")
-    if committed:
-        buy(hard)
-    else:
-        grant = run(ledger.reserve(hard, LEASE_S))
-        run(ledger.abandon(hard, grant))
+def test_a_cheaper_plan_never_pays_for_a_dearer_one(ledger, run, buy, refusal, kept, spent):
+    hard, soft = query(clips=5, plan="hard"), query(clips=5, cost=15)
+    buy(hard)
     before = kept()
-    assert refusal(query(clips=5)).code == "key-reused"
+    assert refusal(soft).code == "key-reused"
     assert kept() == before
+    unanswered = query("unanswered", 5, plan="hard")
+    late = run(ledger.reserve(unanswered, LEASE_S))
+    run(ledger.abandon(unanswered, late))
+    assert buy(query("unanswered", 5, cost=15)) == 15
+    with pytest.raises(Refusal, match="deadline-passed"):
+        run(ledger.commit(unanswered, late))
+    assert spent() == 5 + 15
 
 
-def test_a_running_query_is_refused_until_its_lease_is_over_and_then_taken_over(
+def test_a_running_query_is_refused_until_its_lease_is_over_and_then_bought_anew(
     ledger, run, buy, refusal, spent
 ):
     run(ledger.reserve(query(clips=7), 0.3))
@@ -121,8 +124,9 @@ def test_a_running_query_is_refused_until_its_lease_is_over_and_then_taken_over(
     assert refused.code == "still-running"
     assert 0 < refused.retry_after_s <= 0.302
     time.sleep(refused.retry_after_s)
-    assert buy(query(clips=7)) == 0
+    assert buy(query(clips=7)) == 7
     assert spent() == 7
+    assert run(ledger.verify()) == []
 
 
 def test_a_release_gives_the_clips_back_and_a_retry_pays_again(ledger, run, buy, spent):
@@ -156,13 +160,16 @@ def test_only_the_holder_of_the_lease_may_release_or_abandon(ledger, run, refusa
     assert spent() == 7
 
 
-def test_an_abandoned_query_is_taken_over_at_once_without_paying_again(ledger, run, spent):
+def test_an_abandoned_query_stays_charged_until_it_is_bought_anew(ledger, run, refusal, spent):
     grant = run(ledger.reserve(query(clips=7), LEASE_S))
     run(ledger.abandon(query(clips=7), grant))
+    assert spent() == 7
     again = run(ledger.reserve(query(clips=7), LEASE_S))
-    assert (again.charged, again.replayed) == (0, False)
+    assert (again.charged, again.replayed) == (7, False)
+    assert (again.standing.spent, again.standing.remaining) == (7, 93)
     assert again.token != grant.token
     assert spent() == 7
+    assert refusal(query(clips=7)).code == "still-running"
 
 
 def test_the_reaper_releases_what_was_never_committed_and_nothing_else(ledger, run, buy, spent):
@@ -195,23 +202,25 @@ def test_an_answer_never_leaves_for_a_reaped_reservation(ledger, run, spent):
     assert spent() == 0
 
 
-def test_two_holders_commit_the_same_answer_once(ledger, run):
+def test_of_two_holders_the_one_who_paid_last_answers(ledger, run, spent):
     late = run(ledger.reserve(query(), 0.0))
     holder = run(ledger.reserve(query(), LEASE_S))
+    with pytest.raises(Refusal, match="deadline-passed"):
+        run(ledger.commit(query(), late))
+    for _ in range(2):
+        run(ledger.commit(query(), holder))
+    with pytest.raises(Refusal, match="deadline-passed"):
+        run(ledger.commit(query(), late))
+    entries = [(entry.kind, entry.delta) for entry in run(ledger.entries())]
+    assert entries == [("reserve", 1), ("reap", -1), ("reserve", 1), ("commit", 0)]
+    assert spent() == 1
+
+
+def test_a_holder_whose_lease_is_over_answers_while_nobody_else_has_bought(ledger, run, spent):
+    late = run(ledger.reserve(query(), 0.0))
     run(ledger.commit(query(), late))
-    run(ledger.commit(query(), holder))
-    kinds = [entry.kind for entry in run(ledger.entries())]
-    assert kinds == ["reserve", "take-over", "commit"]
-
-
-def test_one_key_never_gets_the_answers_of_two_models(ledger, run):
-    late = run(ledger.reserve(query(model="m1"), 0.0))
-    holder = run(ledger.reserve(query(model="m2"), LEASE_S))
-    with pytest.raises(Refusal, match="deadline-passed"):
-        run(ledger.commit(query(model="m1"), late))
-    run(ledger.commit(query(model="m2"), holder))
-    with pytest.raises(Refusal, match="deadline-passed"):
-        run(ledger.commit(query(model="m1"), late))
+    assert run(ledger.reserve(query(), LEASE_S)).replayed
+    assert spent() == 1
 
 
 @pytest.mark.parametrize(("version", "state"), [(2, "s1"), (1, "s2")], ids=["version", "state"])
@@ -237,16 +246,90 @@ def test_a_replay_gives_the_first_version_and_state_again(ledger, run, buy):
     assert (other.plan_version, other.state) == (4, "second")
 
 
-def test_a_take_over_keeps_version_and_state_and_takes_the_new_model(ledger, run, refusal):
+@pytest.mark.parametrize("way", ["abandoned", "released", "reaped", "lease over"])
+def test_what_was_never_answered_is_sold_as_it_is_sold_now(ledger, run, refusal, spent, way):
+    """An answer that was given binds, and nothing else does: not the state, plan or price."""
     run(ledger.set_account_state("a", "first"))
-    run(ledger.reserve(query(version=3, model="m1"), 0.0))
+    asked = query(clips=4, version=3, model="m1")
+    late = run(ledger.reserve(asked, 0.0 if way in ("reaped", "lease over") else LEASE_S))
+    if way == "reaped":
+        assert run(ledger.reap(0.0)) == 1
+    elif way != "lease over":
+        run({"abandoned": ledger.abandon, "released": ledger.release}[way](asked, late))
     run(ledger.set_account_state("a", "second"))
-    again = query(version=4, model="m2")
+    again = query(clips=4, plan="hard", version=4, model="m2", cost=40)
     grant = run(ledger.reserve(again, LEASE_S))
-    assert (grant.charged, grant.plan_version, grant.state) == (0, 3, "first")
-    run(ledger.commit(again, grant))
-    assert run(ledger.reserve(again, LEASE_S)).state == "first"
-    assert "another model" in refusal(query(model="m1")).detail
+    assert (grant.charged, grant.replayed) == (40, False)
+    assert (grant.plan_version, grant.state) == (4, "second")
+    assert spent() == 40
+    with pytest.raises(Refusal, match="deadline-passed"):
+        run(ledger.commit(asked, late))
+    run(ledger.commit(again, grant, 30))
+    assert spent() == 30
+    run(ledger.set_account_state("a", "third"))
+    replay = run(ledger.reserve(again, LEASE_S))
+    assert (replay.charged, replay.replayed, replay.state) == (0, True, "second")
+    assert "another model" in refusal(query(clips=4, plan="hard", model="m1")).detail
+    assert run(ledger.verify()) == []
+
+
+def test_buying_anew_counts_what_goes_back_and_refuses_without_a_trace(
+    ledger, run, refusal, kept, spent
+):
+    rules = policies(key=10)
+    grant = run(ledger.reserve(query("q", 7, rules), LEASE_S))
+    run(ledger.abandon(query("q", 7, rules), grant))
+    before = kept()
+    refused = refusal(query("q", 7, rules, cost=11))
+    assert (refused.code, refused.remaining) == ("budget-exhausted", 10)
+    assert refusal(query("other", 4, rules)).remaining == 3
+    assert kept() == before
+    assert run(ledger.reserve(query("q", 7, rules, cost=10), LEASE_S)).standing.remaining == 0
+    assert spent(rules) == 10
+
+
+def test_of_many_that_buy_an_abandoned_query_at_once_one_pays(run, open_one):
+    stores = [open_one(), open_one()]
+
+    async def work():
+        grant = await stores[0].reserve(query(clips=7), LEASE_S)
+        await stores[0].abandon(query(clips=7), grant)
+        await stores[1].set_account_state("a", "now")
+        sends = (stores[n % 2].reserve(query(clips=7, cost=9), LEASE_S) for n in range(40))
+        return await asyncio.gather(*sends, return_exceptions=True)
+
+    outcomes = run(work())
+    (bought,) = (outcome for outcome in outcomes if not isinstance(outcome, Refusal))
+    assert (bought.charged, bought.state) == (9, "now")
+    codes = {outcome.code for outcome in outcomes if isinstance(outcome, Refusal)}
+    assert codes == {"still-running"}
+    assert run(stores[0].standing(policies())).spent == 9
+    assert run(stores[0].verify()) == []
+
+
+def test_what_would_be_is_told_without_a_trace(ledger, run, buy, kept):
+    rules = paced(0.001, 20, key=20)
+    buy(query("answered", 7, rules))
+    run(ledger.reserve(query("running", 2, rules), LEASE_S))
+    run(ledger.reserve(query("lapsed", 5, rules), 0.0))
+    before = kept()
+
+    def foreseen(asked: Query) -> bool | str:
+        try:
+            return run(ledger.would_replay(asked))
+        except Refusal as refusal:
+            return refusal.code
+
+    assert foreseen(query("answered", 7, policies(key=0))) is True
+    assert foreseen(query("answered", 7, rules)) == "rate-limited"
+    assert foreseen(query("answered", 7, rules, payload=b"other")) == "key-reused"
+    assert foreseen(query("running", 2, rules)) == "still-running"
+    assert foreseen(query("lapsed", 5, rules, cost=11)) is False
+    assert foreseen(query("lapsed", 5, rules, cost=12)) == "budget-exhausted"
+    assert foreseen(query("new", 6, rules)) is False
+    assert foreseen(query("new", 6, rules, cost=7)) == "budget-exhausted"
+    assert foreseen(query("new", 21, rules, cost=0)) == "batch-exceeds-burst"
+    assert kept() == before
 
 
 def test_a_replay_pays_the_rate(buy, refusal):

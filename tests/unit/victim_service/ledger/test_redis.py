@@ -154,13 +154,16 @@ def test_a_reservation_that_arrives_after_it_was_undone_takes_no_effect(near, ru
     run(work())
 
 
-def test_an_undone_take_over_leaves_the_first_holder_its_query(near, run):
+def test_an_undone_purchase_of_a_lapsed_query_is_given_back(near, run):
     async def work() -> None:
         first = await near.reserve(query(clips=7), 0.0)
         second = await near.reserve(query(clips=7), LEASE_S)
         await near._end("a", "q", second.token, "undo")
-        await near.commit(query(clips=7), first)
-        assert (await near.standing(policies())).spent == 7
+        with pytest.raises(Refusal, match="deadline-passed"):
+            await near.commit(query(clips=7), first)
+        assert await kinds(near) == ["reserve", "reap", "reserve", "release"]
+        assert (await near.standing(policies())).spent == 0
+        assert await near.verify() == []
 
     run(work())
 
@@ -410,7 +413,7 @@ def test_every_redis_that_is_promised_does(tmp_path, opened, run, program):
         assert (await buy(ledger, "sold")).replayed
         abandoned = await ledger.reserve(query("abandoned", 7), LEASE_S)
         await ledger.abandon(query("abandoned", 7), abandoned)
-        assert (await ledger.reserve(query("abandoned", 7), 0.0)).charged == 0
+        assert (await ledger.reserve(query("abandoned", 7), 0.0)).charged == 7
         assert await ledger.reap(0.0) == 1
         grant = await ledger.reserve(query("released", 3, paced(0.01, 3)), LEASE_S)
         await ledger.release(query("released", 3), grant)
@@ -419,7 +422,7 @@ def test_every_redis_that_is_promised_does(tmp_path, opened, run, program):
         await ledger.note_audit(query("audit", 2, ()))
         assert await ledger.add_plan(PlanRecord("soft", 1, "{}", "file", 0.0))
         assert (await ledger.standing(policies())).spent == 7
-        assert len(await ledger.entries(after=(await ledger.entries())[0].id)) == 8
+        assert len(await ledger.entries(after=(await ledger.entries())[0].id)) == 9
         assert await ledger.verify() == []
 
     run(work(opened(server.url)))

@@ -235,14 +235,17 @@ def test_a_reservation_that_went_through_too_late_is_given_back(tmp_path, run):
     ledger.close()
 
 
-def test_a_take_over_that_went_through_too_late_leaves_the_first_holder_paid(tmp_path, run):
+def test_a_purchase_of_a_lapsed_query_that_went_through_too_late_is_given_back(tmp_path, run):
     path = tmp_path / "ledger.sqlite"
     ledger = SqliteLedger(path, PATIENT_S)
     first = run(ledger.reserve(query(clips=7), 0.0))
     late = reserve_too_late(path, begun=True)
-    assert [entry.kind for entry in run(ledger.entries())] == ["reserve", "take-over"]
-    run(ledger.commit(query(clips=7), first))
-    assert run(ledger.standing(policies())).spent == 7
+    kinds = [entry.kind for entry in run(ledger.entries())]
+    assert kinds == ["reserve", "reap", "reserve", "release"]
+    with pytest.raises(Refusal, match="deadline-passed"):
+        run(ledger.commit(query(clips=7), first))
+    assert run(ledger.standing(policies())).spent == 0
+    assert run(ledger.verify()) == []
     late.close()
     ledger.close()
 

@@ -131,7 +131,8 @@ def test_a_key_is_charged_once(ledger, run, together, lease_s):
     if lease_s:
         assert [other.code for other in others] == ["still-running"] * 2
     else:
-        assert [(other.charged, other.replayed) for other in others] == [(0, False)] * 2
+        assert [(other.charged, other.replayed) for other in others] == [(7, False)] * 2
+        assert [other.standing.spent for other in others] == [7, 7]
         assert len({first.token, *(other.token for other in others)}) == 3
         run(ledger.release(asked, others[0]))  # no longer the holder
         assert run(ledger.standing(policies())).spent == 7
@@ -149,19 +150,23 @@ def test_a_replay_follows_its_commit(ledger, run, together):
     assert [kind for kind, _ in kinds(ledger, run)] == ["reserve", "commit", "replay"]
 
 
-def test_two_holders_that_commit_are_one_answer(ledger, run, together):
-    asked = query(clips=7)
-    first = run(ledger.reserve(asked, 0.0))
-    second, *done = together(reserve(asked), commit(asked, first), commit(asked, first))
-    assert (second.charged, done) == (0, [None, None])
-    assert [kind for kind, _ in kinds(ledger, run)] == ["reserve", "take-over", "commit"]
+def test_a_commit_just_before_or_behind_another_sale_decides_who_answers(ledger, run, together):
+    asked, other = query(clips=7), query("other", 7)
+    first, in_time = (run(ledger.reserve(one, 0.0)) for one in (asked, other))
+    second, late, done, replay = together(
+        reserve(asked), commit(asked, first), commit(other, in_time), reserve(other)
+    )
+    assert (second.charged, late.code) == (7, "deadline-passed")
+    assert (done, replay.replayed) == (None, True)
+    assert run(ledger.standing(policies())).spent == 14
+    assert run(ledger.verify()) == []
 
 
 def test_a_commit_of_another_answer_is_too_late(ledger, run, together):
     asked = query()
     grant = run(ledger.reserve(asked, 0.0))
     second, late = together(reserve(query(model="m2")), commit(asked, grant))
-    assert (second.charged, late.code) == (0, "deadline-passed")
+    assert (second.charged, late.code) == (1, "deadline-passed")
     (unknown,) = together(commit(query("never reserved"), grant))
     assert unknown.code == "deadline-passed"
 
