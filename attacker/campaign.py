@@ -18,16 +18,18 @@ from typing import Literal, NamedTuple, Protocol
 import numpy as np
 
 from attacker.dealing import Dealer, Spread
-from attacker.errors import AccountSuspended, BudgetExhausted, MaterialChanged
+from attacker.errors import AccountSuspended, BudgetExhausted, MaterialChanged, RateLimited
 from attacker.journal import ANSWERED, PLANNED, Batch, Counts, Journal
 from attacker.oracle import Oracle, labels_of
 from attacker.samplers import Sampler
 from attacker.sources import Source
 from attacker.sybil import account_in, suffixes
+from attacker.waiting import show_wait
 from shared.audio import to_int16
 
-End = Literal["budget-spent", "caps-met", "account-exhausted"]
-"""``caps-met``: the sampler wants no more; ``account-exhausted``: the account buys no more."""
+End = Literal["budget-spent", "caps-met", "account-exhausted", "out-of-patience"]
+"""``caps-met``: the sampler wants no more; ``account-exhausted``: the account buys no more;
+``out-of-patience``: it buys no more for longer than the client waits."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,7 @@ class Campaign:
         self._suffixes = suffixes(settings.accounts)
 
     async def run(self) -> End:
-        """Buy until the budget is spent, every cap is met, or the account buys no more.
+        """Buy until the budget is spent, every cap is met, or the account buys no more for now.
 
         Raises:
             OracleError: the victim cannot be reached or refuses; what was bought is on disk.
@@ -125,6 +127,14 @@ class Campaign:
         except (AccountSuspended, BudgetExhausted) as refusal:
             self.listener.note(f"The account buys no more: {refusal.detail or refusal}")
             end = "account-exhausted"
+        except RateLimited as refusal:
+            self.listener.note(
+                f"The plan sells no more for {show_wait(refusal.retry_after_s or 1)}, which is "
+                "longer than the patience of this client. What was bought is kept and nothing "
+                "else was paid. Go on then with `earshot-attacker resume`, or with a longer "
+                "--patience-s, which waits for it."
+            )
+            end = "out-of-patience"
         self._observe_in_order(over_gaps=True)
         self.journal.end(end)
         self._report()

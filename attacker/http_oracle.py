@@ -47,7 +47,8 @@ from shared.errors import PROBLEM_MEDIA_TYPE
 stamina.instrumentation.set_on_retry_hooks([])  # ``on_event`` tells of retries, not the log
 
 PATIENCE_S = 120.0
-"""How long one request is tried again before the victim counts as unreachable."""
+"""How long one request is tried again before the victim counts as unreachable, and the longest
+wait for the rate limit."""
 FIRST_CONTACT_S = 5.0
 """The same for the first question to a victim: one that is not up should be said at once."""
 _CONNECT_S, _ANSWER_S = 5.0, 60.0
@@ -64,9 +65,10 @@ class HttpOracle:
     """A victim service at a URL, asked under one API key.
 
     Requests are tried again, under the same idempotency key, where the problem allows it or the
-    connection broke, for up to ``patience_s``; waiting for the rate limit is not counted, since
-    that is the plan at work. Where the victim wants work to be proved, it is done, on a thread, up
-    to ``most_bits`` bits, and counted in ``work``. The key appears in no message, event or repr.
+    connection broke, for up to ``patience_s``. Waiting for the rate limit is not counted, since
+    that is the plan at work; but one wait that is longer than ``patience_s`` is not begun, and the
+    refusal is raised. Where the victim wants work to be proved, it is done, on a thread, up to
+    ``most_bits`` bits, and counted in ``work``. The key appears in no message, event or repr.
     """
 
     def __init__(
@@ -174,8 +176,11 @@ class HttpOracle:
                     raise
                 request.headers[PROOF_HEADER] = await self._prove(refusal)
             except RateLimited as refusal:
-                self.on_event("retry", {"because": refusal.code})
-                await asyncio.sleep(max(refusal.retry_after_s or 1.0, 0.05))
+                wait_s = max(refusal.retry_after_s or 1.0, 0.05)
+                if wait_s > self.patience_s:
+                    raise
+                self.on_event("retry", {"because": refusal.code, "wait_s": wait_s})
+                await asyncio.sleep(wait_s)
 
     async def _prove(self, refusal: ProofRequired) -> str:
         """Do the work that was asked for; return the value of the header."""

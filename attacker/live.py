@@ -11,8 +11,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Column
 
 from attacker.campaign import Progress as CampaignProgress
+from attacker.waiting import show_duration, show_wait
 
 _PLAIN_EVERY_S = 5.0
+_WAIT_WORTH_SAYING_S = 5.0
 
 
 class View:
@@ -75,16 +77,25 @@ class CampaignView:
         self.n_classes = n_classes
         self.refusals = 0
         self.retries = 0
+        self._said_until = 0.0
 
     def counting(self, on_event: Callable[[str, dict[str, Any]], None]) -> Any:
-        """Return ``on_event`` with refusals and retries counted here as well."""
+        """Return ``on_event`` with refusals and retries counted, and long waits told."""
 
         def event(kind: str, facts: dict[str, Any]) -> None:
             self.refusals += kind == "refusal"
             self.retries += kind == "retry"
             on_event(kind, facts)
+            self._say_wait(facts.get("wait_s", 0.0))
 
         return event
+
+    def _say_wait(self, wait_s: float) -> None:
+        """Say what is waited for, once for all requests that wait at the same time."""
+        now = time.monotonic()
+        if wait_s >= _WAIT_WORTH_SAYING_S and now >= self._said_until:
+            self._said_until = now + wait_s
+            self.note(f"the plan's rate is used up; waits {show_wait(wait_s)}.")
 
     def progress(self, progress: CampaignProgress) -> None:
         """Show the state after an observed batch."""
@@ -103,12 +114,3 @@ class CampaignView:
     def note(self, text: str) -> None:
         """Say a sentence about the campaign."""
         self.view.note(f"{self.name}: {text}")
-
-
-def show_duration(seconds: float) -> str:
-    """Return ``seconds`` as people say it: 8 s, 3 min 20 s, 2 h 5 min, 3 d 4 h."""
-    whole = max(0, round(seconds))
-    for size, unit, small, small_unit in ((86400, "d", 3600, "h"), (3600, "h", 60, "min")):
-        if whole >= size:
-            return f"{whole // size} {unit} {whole % size // small} {small_unit}"
-    return f"{whole // 60} min {whole % 60} s" if whole >= 60 else f"{whole} s"

@@ -30,6 +30,7 @@ class Oracle(Protocol):
         mode.
 
         Raises:
+            RateLimited: the plan sells no more for longer than the client waits; nothing was paid.
             OracleError: the victim refused, or could not be reached.
         """
         ...

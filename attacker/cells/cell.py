@@ -24,6 +24,11 @@ from shared import checkpoint
 
 DONE_NAME = "done.json"
 _WHOLE = ("budget-spent", "caps-met")
+_RICHER = "Give a key whose account buys the rest, and run the same command again."
+_ADVICE = {
+    "out-of-patience": "Run the same command again when the plan sells more (the job's log says "
+    "when), or with a longer --patience-s."
+}
 _START_S, _LABELS_PER_S, _CLIPS_PER_S = 8.0, 600.0, 270.0
 """Speeds of two processors at desk size: they weigh cells against one another, no more."""
 _VERSION = 1
@@ -93,6 +98,20 @@ def read_done(folder: Path) -> dict[str, Any]:
     return dict(data)
 
 
+def cut_short(folder: Path) -> str:
+    """Return why campaigns of the finished ``folder`` ended before their budget did, in words.
+
+    It is empty where none did, and where nothing is noted of it.
+    """
+    with suppress(OSError, ValueError, KeyError):
+        found = [one for one in read_done(folder).values() if isinstance(one, dict)]
+        early = [one for one in found if one.get("ended", _WHOLE[0]) not in _WHOLE]
+        return ", ".join(
+            f"{one['ended'].replace('-', ' ')} after {one['bought']:,} clips" for one in early
+        )
+    return ""
+
+
 def mark_done(folder: Path, facts: dict[str, Any]) -> None:
     """Note that ``folder`` is finished; nothing in it is run again."""
     data = {**facts, "finished_at": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
@@ -149,7 +168,7 @@ def _what_it_came_to(
         reason = (ended or "interrupted").replace("-", " ")
         raise CellUnfinished(
             f"{place.path.name}: {reason} after {counts.answered:,} of {experiment.budget:,} "
-            "clips. Give a key whose account buys the rest, and run the same command again."
+            f"clips. {_ADVICE.get(ended or '', _RICHER)}"
         )
     surrogates = {}
     for mark in experiment.marks_up_to(counts.observed):

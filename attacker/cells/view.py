@@ -9,8 +9,9 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from attacker.cells.cell import cut_short
 from attacker.cells.jobs import State, Status, latest_line
-from attacker.live import show_duration
+from attacker.waiting import show_duration
 
 _LOOK_EVERY_S = 2.0
 _SPEAK_EVERY_S = 30.0
@@ -52,7 +53,9 @@ class CellView:
     def ended(self, status: Status) -> None:
         """Say how a job ended."""
         if status.state is State.DONE:
-            self.note(f"{status.job.name}: done in {show_duration(status.took_s)}")
+            early = cut_short(status.job.folder)
+            how = f"done in {show_duration(status.took_s)}" + (f": {early}" if early else "")
+            self.note(f"{status.job.name}: {how}")
         else:
             self.note(f"{status.job.name}: {status.state.value}: {status.reason}")
 

@@ -50,7 +50,11 @@ Cache = Annotated[
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:0.")]
 Patience = Annotated[
-    float, typer.Option(min=0.1, help="Seconds for which one request is tried again.")
+    float,
+    typer.Option(
+        min=0.1,
+        help="Seconds for which one request is tried again, and the longest wait for a rate.",
+    ),
 ]
 StudyFolder = Annotated[
     Path | None,

@@ -109,7 +109,7 @@ def _plan(
 
 
 def _show(console: Console, found: "Forecast", folder: "RunFolder") -> None:
-    from attacker.live import show_duration
+    from attacker.waiting import show_duration
 
     account = found.account
     table = Table("campaign", box=box.SIMPLE)
@@ -150,7 +150,7 @@ def account_line(account: "AccountStatus", card: "ModelCard") -> str:
 
 
 def _cells(row: "CampaignForecast") -> list[str]:
-    from attacker.live import show_duration
+    from attacker.waiting import show_duration
 
     return [
         f"{row.queries:,}",

@@ -7,7 +7,8 @@ from rich.console import Console
 from rich.table import Table
 
 from attacker.commands.plan import account_line
-from attacker.live import View, show_duration
+from attacker.live import View
+from attacker.waiting import show_duration
 
 if TYPE_CHECKING:
     from attacker.tables.forecast import TableForecast

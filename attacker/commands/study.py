@@ -23,7 +23,7 @@ from attacker.commands.options import (
     usual_proxy_root,
 )
 from attacker.errors import ExperimentError
-from attacker.live import show_duration
+from attacker.waiting import show_duration
 
 if TYPE_CHECKING:
     from attacker.lab.study.run import StudyRunner

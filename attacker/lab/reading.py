@@ -24,6 +24,7 @@ _ENDS = {
     "budget-spent": None,
     "caps-met": "its sampler had all that it wanted of every label",
     "account-exhausted": "the account's budget was spent",
+    "out-of-patience": "the plan sold no more for longer than the client waits",
 }
 
 

@@ -97,7 +97,9 @@ class Scorer:
         run = read_run(folder, cache=self.corpora)
         self.bundle.demand_victim(run.victim.checkpoint, who=f"the victim of {folder.name}")
         campaign = next(item for item in run.campaigns if item.name == CAMPAIGN)
-        found = {str(item.queries): item.checkpoint for item in campaign.surrogates}
+        # A campaign that went on later has one of the mark that it had ended at, besides.
+        own = [item for item in campaign.surrogates if str(item.queries) in surrogates]
+        found = {str(item.queries): item.checkpoint for item in own}
         if found != surrogates:
             raise CellUnfinished(
                 f"{folder}: its surrogates are not those that it finished with. "
@@ -105,7 +107,7 @@ class Scorer:
             )
         marks = tuple(
             self.ruler.score_mark(campaign, item, self.predict(item.folder, self.bundle.clips))
-            for item in campaign.surrogates
+            for item in own
         )
         whole = self.ruler.score_campaign(campaign, marks)
         return CellScore(

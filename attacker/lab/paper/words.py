@@ -7,8 +7,8 @@ from attacker.lab.paper.findings import CellResult, PaperResults, RowResult, Tab
 from attacker.lab.paper.read import OURS
 from attacker.lab.report.words import NBSP, count, percent, points
 from attacker.lab.spread import Spread
-from attacker.live import show_duration
 from attacker.tables.claims import Figure
+from attacker.waiting import show_duration
 
 DASH = "–"
 AIM = 0.9

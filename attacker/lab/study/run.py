@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
+from attacker.campaign import End
 from attacker.cells.cell import bought, inspect, is_done
 from attacker.cells.jobs import Job, Launch, State, Status, Watcher, run_jobs
 from attacker.errors import ExperimentError, Refusal
@@ -36,8 +37,9 @@ from shared.contract import ModelCard
 from shared.corpora import Progress
 
 CELL_NAME, MANIFEST_NAME, CELLS_FOLDER = "cell.yaml", "study.json", "cells"
-ENDS = ("budget-spent", "caps-met", "account-exhausted")
-"""A plan that charges more than a clip for a clip ends a campaign early: a result like any."""
+ENDS = get_args(End)
+"""A plan that charges more than a clip for a clip, or sells no more today, ends a campaign early: a
+result like any."""
 _HIDDEN = (
     "EARSHOT_KEY", "EARSHOT_KEYS", "EARSHOT_AUDIT_KEY", "EARSHOT_ADMIN_KEY", "EARSHOT_PROXY_ROOT",
 )  # fmt: skip

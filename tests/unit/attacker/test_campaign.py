@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from attacker.campaign import Campaign, CampaignSettings, End, Progress, iteration_ends
-from attacker.errors import MaterialChanged, VictimUnreachable
+from attacker.errors import MaterialChanged, RateLimited, VictimUnreachable
 from attacker.journal import PLANNED, Journal, Rows
 from attacker.samplers import Sampler, SamplerContext
 from attacker.samplers.keep_all import KeepAllSpec
@@ -384,6 +384,42 @@ def test_what_was_bought_behind_a_refused_batch_is_kept_as_well(tmp_path: Path) 
     assert richer.run() == "budget-spent"
     assert sorted(richer.rows().indices.tolist()) == list(range(40))
     assert richer.oracle.spent == 40
+
+
+@dataclass
+class OfADay(FakeOracle):
+    """A plan that sells ``daily`` clips, and wants to be asked again in 14 hours."""
+
+    daily: int = 50
+
+    async def classify(self, clips: np.ndarray, key: str) -> np.ndarray:
+        if key not in self.charged and self.spent + len(clips) > self.daily:
+            self.sent.append(key)
+            raise RateLimited("the day's clips are sold", retry_after_s=51_840.0)
+        return await super().classify(clips, key)
+
+
+def test_a_plan_that_sells_no_more_today_ends_the_campaign_until_it_does(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, OfADay(), CampaignSettings(100, 1, 8, 4), tau=None)
+    assert bench.run() == "out-of-patience"
+    rows = bench.rows()
+    assert bench.oracle.spent == len(rows.labels) == 48
+    (note,) = [note for note in bench.watch.notes if "sells no more" in note]
+    assert "for 14 h 24 min, until 2" in note
+    assert note.endswith("or with a longer --patience-s, which waits for it.")
+    journal = Journal.read(tmp_path)
+    assert journal.ended == "out-of-patience"
+    journal.close()
+
+    assert bench.run() == "out-of-patience"  # too early: nothing more is sold, or paid
+    assert bench.oracle.spent == len(bench.rows().labels) == 48
+    tomorrow = Bench(tmp_path, FakeOracle(charged=bench.oracle.charged), bench.settings, tau=None)
+    assert tomorrow.run() == "budget-spent"
+    assert tomorrow.oracle.spent == 100
+    assert sorted(tomorrow.rows().indices.tolist()) == list(range(100))
+    whole = Bench(tmp_path / "whole", FakeOracle(), bench.settings, tau=None)
+    whole.run()
+    assert tomorrow.rows().transfer_sha256() == whole.rows().transfer_sha256()
 
 
 def test_an_interruption_abandons_requests_and_resumes(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from attacker.errors import (
     ExperimentError,
     OracleError,
     QueueFull,
+    RateLimited,
     UnknownAnswer,
     VictimUnreachable,
 )
@@ -191,6 +192,29 @@ def test_waiting_for_the_rate_limit_does_not_wear_out_patience() -> None:
     service = Service(*refusals, answered())
     assert np.array_equal(service.ask(patience_s=0.5), ROWS)
     assert len(service.requests) == 5
+
+
+@pytest.mark.parametrize("form", ["seconds", "date", "document"])
+def test_a_wait_for_the_rate_that_is_longer_than_patience_is_not_begun(form: str) -> None:
+    at = datetime.now(UTC) + timedelta(seconds=51_840)
+    headers = {"seconds": "51840", "date": format_datetime(at, usegmt=True)}.get(form)
+    more: dict[str, Any] = {} if headers else {"retry_after_s": 51_840}
+    service = Service(
+        problem("rate-limited", {"Retry-After": headers} if headers else None, **more)
+    )
+    started = time.monotonic()
+    with pytest.raises(RateLimited) as caught:
+        service.ask(patience_s=5)
+    assert time.monotonic() - started < 3
+    assert caught.value.retry_after_s == pytest.approx(51_840, abs=5)
+    assert len(service.requests) == 1
+    assert [name for name, _ in service.events] == ["refusal"]
+
+
+def test_a_wait_for_the_rate_is_told() -> None:
+    service = Service(problem("rate-limited", {"Retry-After": "0.1"}), answered())
+    service.ask()
+    assert ("retry", {"because": "rate-limited", "wait_s": 0.1}) in service.events
 
 
 def test_first_contact_is_given_up_soon(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ from rich.console import Console
 
 from attacker.campaign import Progress
 from attacker.journal import Counts
-from attacker.live import CampaignView, View, show_duration
+from attacker.live import CampaignView, View
 
 
 def shown(width: int) -> str:
@@ -41,9 +41,14 @@ def test_plain_output_names_what_is_done() -> None:
     assert text.getvalue() == "proxy-only: 200 of 200  ETA 0 s\n"
 
 
-@pytest.mark.parametrize(
-    ("seconds", "said"),
-    [(0, "0 s"), (8.4, "8 s"), (200, "3 min 20 s"), (7500, "2 h 5 min"), (273_600, "3 d 4 h")],
-)
-def test_durations_read_as_people_say_them(seconds: float, said: str) -> None:
-    assert show_duration(seconds) == said
+def test_a_long_wait_is_told_once_for_all_that_wait() -> None:
+    text = io.StringIO()
+    events = []
+    campaign = CampaignView(View(Console(file=text, width=80)), "attack", 20)
+    on_event = campaign.counting(lambda kind, facts: events.append(kind))
+    for wait_s in (1.0, 70.0, 60.0, 61.0):
+        on_event("retry", {"because": "rate-limited", "wait_s": wait_s})
+    on_event("retry", {"because": "draining"})
+    assert (campaign.retries, len(events)) == (5, 5)
+    (line,) = text.getvalue().splitlines()
+    assert line.startswith("attack: the plan's rate is used up; waits 1 min 10 s, until 2")

@@ -11,6 +11,7 @@ from attacker.cells.cell import (
     Cell,
     bought,
     content_hash,
+    cut_short,
     essence,
     experiment_hash,
     inspect,
@@ -22,6 +23,7 @@ from attacker.cells.cell import (
 from attacker.errors import CellUnfinished
 from attacker.experiment import Experiment
 from attacker.journal import Journal
+from attacker.lab.study.run import ENDS
 from shared import checkpoint
 
 DATA: dict[str, Any] = {
@@ -109,6 +111,26 @@ def test_a_cell_that_was_cut_short_is_not_finished(
     train(tmp_path, 5)
     with pytest.raises(CellUnfinished, match=rf"{word}.*5 of 10.*same command"):
         inspect(tmp_path, EXPERIMENT)
+
+
+def test_a_cell_that_ran_out_of_patience_says_how_to_go_on_and_may_be_a_result(
+    tmp_path: Path,
+) -> None:
+    buy(tmp_path, 5, "out-of-patience")
+    train(tmp_path, 5)
+    with pytest.raises(CellUnfinished, match=r"out of patience after 5 of 10.*--patience-s"):
+        inspect(tmp_path, EXPERIMENT)
+    facts = inspect(tmp_path, EXPERIMENT, ENDS)["attack"]
+    assert (facts["ended"], facts["bought"], list(facts["surrogates"])) == (
+        "out-of-patience",
+        5,
+        ["5"],
+    )
+    assert cut_short(tmp_path) == ""
+    mark_done(tmp_path, {"identity": "x", "attack": facts})
+    assert cut_short(tmp_path) == "out of patience after 5 clips"
+    mark_done(tmp_path, {"attack": {**facts, "ended": "caps-met"}})
+    assert cut_short(tmp_path) == ""
 
 
 def test_a_missing_surrogate_is_noticed_unless_too_little_was_kept(tmp_path: Path) -> None:

@@ -12,8 +12,8 @@ import yaml
 from attacker import __main__ as command_line
 from attacker.errors import EarshotError, ExperimentError, VictimUnreachable
 from attacker.journal import Journal
-from attacker.live import show_duration
 from attacker.run_folder import RunFolder, redact
+from attacker.waiting import show_duration
 from shared.config import ConfigError
 from shared.messages import is_ours
 

@@ -132,6 +132,7 @@ def test_surrogates_answer_and_a_changed_byte_is_refused(place: RunFolder) -> No
         ("budget-spent", None),
         ("caps-met", "had all that it wanted"),
         ("account-exhausted", "account's budget was spent"),
+        ("out-of-patience", "longer than the client waits"),
         (None, "resume"),
     ],
 )
