@@ -60,8 +60,9 @@ def rules() -> Section:
     limits = (
         f"Limits of honest cost: {100 * LIMITS.lost:.1f} points of accuracy, "
         f"{percent(LIMITS.refused)} of clips refused, {percent(LIMITS.false_alarms)} of windows "
-        f"alarmed (broken if the whole interval is above), {LIMITS.added_p50_ms:.0f} ms at the "
-        "median; each of the user profile that pays most, on average over seeds."
+        f"alarmed, {LIMITS.added_p50_ms:.0f} ms at the median (these two are broken if the whole "
+        "interval is above, for a busy machine is slower than itself); each of the user profile "
+        "that pays most, on average over seeds."
     )
     return Section("rules", "How it was decided", lead=(*RULES, limits))
 

@@ -131,7 +131,7 @@ def _cost_table(found: Figures, mode: str, panels: Panels) -> Table:
             (
                 Cell(offer.label), share(best.accuracy),
                 number(lost, ".2f"), number(paid.l1, ".3f"), number(paid.ece, "+.3f"),
-                Cell(DASH if paid.added_p50_ms is None else f"{paid.added_p50_ms:+.2f}"),
+                number(paid.added_p50_ms, "+.2f"),
                 Cell(percent(paid.refused)),
                 Cell(", ".join(_SHORT[m] for m in fronts) or DASH, strong=bool(fronts)),
                 Cell("over" if over else "kept", "; ".join(over), tone=tone),

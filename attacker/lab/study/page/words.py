@@ -131,7 +131,7 @@ def cost_words(cost: HonestCost) -> str:
     if cost.ece is not None:
         parts.append(f"{cost.ece.mean:+.3f} calibration error")
     if cost.added_p50_ms is not None:
-        parts.append(f"{cost.added_p50_ms:+.1f} ms")
+        parts.append(f"{cost.added_p50_ms.mean:+.1f} ms")
     parts.append(f"{percent(cost.refused)} of clips refused")
     return ", ".join(parts)
 

@@ -32,7 +32,8 @@ def test_the_user_who_pays_most_counts(tmp_path: Path) -> None:
     assert found.lost.mean == pytest.approx(0.03)
     assert found.ece.mean == pytest.approx(0.05)
     assert found.l1.mean == pytest.approx(0.1)
-    assert found.added_p50_ms == pytest.approx(2.0)
+    assert found.added_p50_ms is not None
+    assert found.added_p50_ms.mean == pytest.approx(2.0)
     assert found.refused == pytest.approx(0.05)
     assert found.alarms is None  # nothing watched
 
@@ -40,6 +41,17 @@ def test_the_user_who_pays_most_counts(tmp_path: Path) -> None:
 @pytest.mark.parametrize("plan", ["guard", SOLD])
 def test_a_plan_goes_by_its_id_or_the_name_it_is_sold_under(tmp_path: Path, plan: str) -> None:
     assert cost(tmp_path, made.honest(plan)) is not None
+
+
+def test_a_latency_that_differs_from_user_to_user_breaks_no_limit(tmp_path: Path) -> None:
+    noisy = made.honest("guard", seeds=3)
+    for row, added in zip(noisy, (-4.0, 2.0, 26.0), strict=True):  # 8 ms, and 30 either way
+        row["p50_ms"] += added
+    found = cost(tmp_path, noisy)
+    assert found is not None
+    assert found.added_p50_ms is not None
+    assert found.added_p50_ms.mean == pytest.approx(8.0)
+    assert found.over() == []
 
 
 def test_other_plans_say_nothing_of_it(tmp_path: Path) -> None:
