@@ -19,11 +19,13 @@ def check_chain(specs: Sequence[DefenceSpec]) -> None:
     """Return when the chain makes sense.
 
     Raises:
-        ValueError: a link softens, or draws on, what the links before it took away, or repeats one.
+        ValueError: a link softens, or draws on, what the links before it took away, or repeats one,
+            or may change the labels by which the owner would know a watermark again.
     """
     left: Form = "soft"
     by = ""
     seen: set[str] = set()
+    mark = ""
     for spec in specs:
         if spec.kind in seen and not spec.repeats:
             raise ValueError(f"two of {spec.kind} do what one can do alone. Keep one of them")
@@ -32,7 +34,13 @@ def check_chain(specs: Sequence[DefenceSpec]) -> None:
                 f"{spec.kind} needs {_WORDS[spec.needs]}, and {by} before it leaves no more than "
                 f"{_WORDS[left]}. Put {spec.kind} before {by}, or leave one of them out"
             )
+        if mark and not spec.argmax_kept:
+            raise ValueError(
+                f"{spec.kind} after {mark} may change the labels that {mark} marks, and then "
+                f"nobody finds the mark. Put {mark} last, or leave {spec.kind} out"
+            )
         seen.add(spec.kind)
+        mark = spec.kind if spec.marks else mark
         if _less(spec.gives, left):
             left, by = spec.gives, spec.kind
 
