@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from shared.contract import LabelMode
-from victim_service.defences import DefenceSpec, check_forms, leaves
+from victim_service.defences import DefenceSpec, check_forms, check_marks, leaves
 from victim_service.defences.base import Form
 from victim_service.defences.label_only import LabelOnlySpec
 from victim_service.defences.rounding import RoundingSpec
@@ -34,9 +34,11 @@ def narrowed(plan: "Plan", added: Sequence[DefenceSpec], mode: Mapping[str, Any]
     and its field in ``mode``.
 
     Raises:
-        ValueError: it would claim to show more than ``plan``, or undo a defence of it.
+        ValueError: it would claim to show more than ``plan``, or undo a defence of it or
+            its watermark.
     """
     check_forms(added, *_told(plan))
+    check_marks((*plan.defences, *added))
     before = folded(plan)
     after = before.model_copy(update={"defences": (*before.defences, *added), **mode})
     if mode:

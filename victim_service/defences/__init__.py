@@ -19,6 +19,7 @@ from victim_service.defences.base import (
 from victim_service.defences.chain import (
     check_chain,
     check_forms,
+    check_marks,
     check_release,
     check_repeats,
     leaves,
@@ -93,6 +94,7 @@ __all__ = [
     "DefenceSpec",
     "check_chain",
     "check_forms",
+    "check_marks",
     "check_release",
     "check_repeats",
     "clip_digests",

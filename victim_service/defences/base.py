@@ -56,6 +56,10 @@ class DefenceSpec(Frozen, ABC):
     draws: ClassVar[bool] = False
     """Whether two clips with the same probabilities, or two accounts, may get different rows."""
 
+    marks: ClassVar[bool] = False
+    """Whether labels are wrong on purpose, for the owner to find again in what a thief's model
+    says: no link after it may change a label."""
+
     kind: str
 
     @property

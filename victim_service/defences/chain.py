@@ -20,10 +20,12 @@ def check_chain(specs: Sequence[DefenceSpec]) -> None:
     """Return when the chain makes sense.
 
     Raises:
-        ValueError: a link softens, or draws on, what the links before it took away, or repeats one.
+        ValueError: a link softens, or draws on, what the links before it took away, or repeats one,
+            or may change the labels by which the owner would know a watermark again.
     """
     check_repeats(specs)
     check_forms(specs)
+    check_marks(specs)
 
 
 def check_repeats(specs: Sequence[DefenceSpec]) -> None:
@@ -37,6 +39,22 @@ def check_repeats(specs: Sequence[DefenceSpec]) -> None:
         if spec.kind in seen and not spec.repeats:
             raise ValueError(f"two of {spec.kind} do what one can do alone. Keep one of them")
         seen.add(spec.kind)
+
+
+def check_marks(specs: Sequence[DefenceSpec]) -> None:
+    """Return when no link changes the labels by which the owner would know a watermark again.
+
+    Raises:
+        ValueError: a link after the watermark may change labels.
+    """
+    mark = ""
+    for spec in specs:
+        if mark and not spec.argmax_kept:
+            raise ValueError(
+                f"{spec.kind} after {mark} may change the labels that {mark} marks, and then "
+                f"nobody finds the mark. Put {mark} last, or leave {spec.kind} out"
+            )
+        mark = spec.kind if spec.marks else mark
 
 
 def check_forms(specs: Sequence[DefenceSpec], left: Form = "soft", by: str = "") -> None:

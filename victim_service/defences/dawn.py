@@ -18,6 +18,7 @@ class DawnSpec(DefenceSpec):
 
     needs: ClassVar[Form] = "label"
     draws: ClassVar[bool] = True
+    marks: ClassVar[bool] = True
 
     kind: Literal["dawn"] = "dawn"
     rate: float = Field(default=0.005, gt=0, le=0.5)

@@ -1,15 +1,11 @@
-"""ModelGuard-W against a solver of linear programmes, and the lists of ModelGuard-S."""
+"""ModelGuard-W against a solver of linear programmes."""
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from tests.support.linear_programme import solved
-from tests.support.rows import KINDS, make_row, probability_rows
-from victim_service.defences.modelguard_s import quantise
+from tests.support.rows import KINDS, make_row
 from victim_service.defences.modelguard_w import least_telling
-from victim_service.defences.simplex import exact
 
 
 def informing(row: np.ndarray) -> np.ndarray:
@@ -71,43 +67,3 @@ def test_no_small_move_within_the_bounds_tells_less(classes):
                     and trial[row.argmax()] >= others.max() + 1e-4
                 )
                 assert not allowed or told(trial, row) >= best - 1e-9
-
-
-@given(rows=probability_rows(most_classes=300), epsilon=st.sampled_from([0.01, 0.3, 1.0, 1.9]))
-@settings(max_examples=60, deadline=None)
-def test_every_quantised_row_is_near_and_in_the_list(rows: np.ndarray, epsilon: float) -> None:
-    wide = exact(rows)
-    answers = quantise(wide, epsilon)
-    assert np.abs(answers - wide).sum(axis=1).max() <= epsilon + 1e-9
-    for row, answer in zip(wide, answers, strict=True):
-        others = np.delete(answer, row.argmax())
-        powers = np.log(others[others > 0]) / np.log(1 - epsilon / 2)
-        assert np.abs(powers - np.rint(powers)).max(initial=0) < 1e-6
-        assert answer.sum() == pytest.approx(1, abs=1e-9)
-        assert answer[row.argmax()] >= others.max() - 1e-12
-
-
-def test_lists_are_short_for_a_sure_model_and_longer_where_epsilon_is_small():
-    rng = np.random.default_rng(0)
-    rows = 0.2 * rng.dirichlet(np.full(20, 0.1), 3000)
-    rows[:, 0] += 0.8
-    lengths = [len(np.unique(quantise(rows, epsilon), axis=0)) for epsilon in (1.0, 0.3, 0.05)]
-    assert lengths[0] <= 8
-    assert lengths[0] < lengths[1] < lengths[2]
-
-
-def test_quantised_rows_by_hand():
-    # Powers of 1/2. The mean of what is withheld is 0.133, of which 1/8 is told.
-    rows = np.array([[0.6, 0.2, 0.15, 0.05], [0.25, 0.25, 0.25, 0.25]])
-    np.testing.assert_allclose(quantise(rows, 1.0), [[0.625, 0.125, 0.125, 0.125], [0.25] * 4])
-    # Powers of 0.9: with one label told the distance is 0.285, with two 0.265, with all 0.073.
-    second, last = 0.9**12, 0.9**22  # 0.282 and 0.098
-    answer = quantise(np.array([[0.3, 0.3, 0.3, 0.1]]), 0.2)
-    np.testing.assert_allclose(answer, [[1 - 2 * second - last, second, second, last]])
-
-
-def test_who_asked_before_changes_no_answer():
-    rng = np.random.default_rng(0)
-    rows = rng.dirichlet(np.full(30, 0.1), 200)
-    order = rng.permutation(200)
-    np.testing.assert_array_equal(quantise(rows, 0.7)[order], quantise(rows[order], 0.7))
