@@ -32,8 +32,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True)
 def _same_weights_whatever_ran_before() -> None:
-    """Networks of tests are drawn from torch's own stream, which all tests of a worker share."""
+    """Tests of a worker share torch's stream, and its threads, which decide the order of sums."""
     torch.manual_seed(0)
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
