@@ -73,6 +73,12 @@ def from_int16(wave: npt.NDArray[np.integer[Any]]) -> Float32:
     return scaled
 
 
+def plain_samples(clips: Float32) -> Float32:
+    """Return ``clips`` of any shape as bytes that are the same wherever they sound the same."""
+    # Little-endian by name, so that replicas on other machines agree; adding 0 makes -0 into 0.
+    return np.ascontiguousarray(clips + np.float32(0), dtype="<f4")
+
+
 def fix_length(wave: Float32, samples: int, start: int = 0) -> Float32:
     """`samples` samples of `wave` (T,) from `start` on, zero-padded at the end if it is short."""
     piece = wave[start : start + samples]

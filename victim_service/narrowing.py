@@ -18,13 +18,6 @@ from victim_service.defences.top_k import TopKSpec
 if TYPE_CHECKING:
     from victim_service.plans import Plan
 
-_TELLS: dict[LabelMode, Form] = {
-    "soft": "soft",
-    "temperature": "soft",
-    "rounded": "coarse",
-    "top_k": "top",
-    "hard": "label",
-}
 _RANKS: dict[LabelMode, int] = {"soft": 2, "temperature": 1, "rounded": 1, "top_k": 1, "hard": 0}
 """A mode may follow one of its own rank or above. Within a rank, what follows shortens further."""
 
@@ -52,16 +45,8 @@ def folded(plan: "Plan") -> "Plan":
 
     The mode itself stays, for the shape of answers, and changes nothing more.
     """
-    link: DefenceSpec
-    if plan.label_mode == "hard":
-        link = LabelOnlySpec()
-    elif plan.top_k is not None:
-        link = TopKSpec(k=plan.top_k)
-    elif plan.decimals is not None:
-        link = RoundingSpec(decimals=plan.decimals)
-    elif plan.temperature is not None:
-        link = TemperatureSpec(temperature=plan.temperature)
-    else:
+    link = _link(plan)
+    if link is None:
         return plan
     changes: dict[str, Any] = {"defences": (*plan.defences, link)}
     if plan.temperature is not None:
@@ -69,10 +54,24 @@ def folded(plan: "Plan") -> "Plan":
     return plan.model_copy(update=changes)
 
 
+def _link(plan: "Plan") -> DefenceSpec | None:
+    """Return the defence that does what the label mode of ``plan`` does; None where it is soft."""
+    if plan.label_mode == "hard":
+        return LabelOnlySpec()
+    if plan.top_k is not None:
+        return TopKSpec(k=plan.top_k)
+    if plan.decimals is not None:
+        return RoundingSpec(decimals=plan.decimals)
+    if plan.temperature is not None:
+        return TemperatureSpec(temperature=plan.temperature)
+    return None
+
+
 def _told(plan: "Plan") -> tuple[Form, str]:
     """Return what the answers of ``plan`` tell at most, and what took away the rest."""
-    by_mode = (_TELLS[plan.label_mode], f"label_mode {plan.label_mode}")
-    return leaves(plan.defences, *by_mode)
+    link = _link(plan)
+    by_mode = f"label_mode {plan.label_mode}"
+    return leaves(plan.defences, "soft" if link is None else link.gives, by_mode)
 
 
 def _check_mode(before: "Plan", after: "Plan") -> None:

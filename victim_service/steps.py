@@ -67,10 +67,10 @@ class Degrade(StepSpec):
         if self.label_mode is None and any(field is not None for field in fields):
             raise ValueError("top_k, decimals and temperature go with a label_mode. Set it, too")
         check_repeats(self.defences)
-        if any(spec.kind == "dawn" for spec in self.defences):
+        if mark := next((spec.kind for spec in self.defences if spec.marks), ""):
             raise ValueError(
-                "dawn in a degrade leaves a mark that nobody can verify: which clips were answered "
-                "on which rung is not kept. Put it among the plan's own defences"
+                f"{mark} in a degrade leaves a mark that nobody can verify: which clips were "
+                "answered on which rung is not kept. Put it among the plan's own defences"
             )
         return self
 

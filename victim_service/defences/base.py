@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import ConfigDict
 
+from shared.audio import plain_samples
 from shared.config import Frozen
 
 Probabilities = npt.NDArray[np.float32]
@@ -66,6 +67,11 @@ class DefenceSpec(Frozen, ABC):
     def argmax_kept(self) -> bool:
         """Whether the most probable label is never another; ties go to the smaller label."""
         return False
+
+    @property
+    def leading(self) -> int | None:
+        """How many probabilities of a row are still the model's own; None where all may be."""
+        return None
 
     @property
     def l1_bound(self) -> float | None:
@@ -138,6 +144,4 @@ def clip_digests(clips: npt.NDArray[np.float32]) -> tuple[bytes, ...]:
     WAV, FLAC and npy of the same samples agree, and so do 0 and -0, which sound alike: a clip has
     one digest, however it is written.
     """
-    # Little-endian by name, so that replicas on other machines agree; adding 0 makes -0 into 0.
-    plain = np.ascontiguousarray(clips + np.float32(0), dtype="<f4")
-    return tuple(hashlib.sha256(row.data).digest() for row in plain)
+    return tuple(hashlib.sha256(row.data).digest() for row in plain_samples(clips))

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import get_args
 
 from victim_service.defences.base import DefenceSpec, Form
-from victim_service.defences.top_k import TopKSpec
 
 _FORMS: tuple[Form, ...] = get_args(Form)
 _WORDS: dict[Form, str] = {
@@ -99,10 +98,10 @@ def check_release(
                 f"label_mode {mode} needs {_WORDS[needs]}, and {spec.kind} leaves no more than "
                 f"{_WORDS[spec.gives]}. Take another label mode, or leave {spec.kind} out"
             )
-        if labels is not None and isinstance(spec, TopKSpec) and spec.k < labels:
+        if labels is not None and spec.leading is not None and spec.leading < labels:
             raise ValueError(
-                f"label_mode {mode} shows {labels} probabilities, and {spec.kind} leaves {spec.k}. "
-                f"Show {spec.k} or less, or leave {spec.kind} out"
+                f"label_mode {mode} shows {labels} probabilities, and {spec.kind} leaves "
+                f"{spec.leading}. Show {spec.leading} or less, or leave {spec.kind} out"
             )
 
 

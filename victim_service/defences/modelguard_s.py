@@ -15,7 +15,7 @@ from pydantic import Field
 
 from victim_service.defences.base import Defence, DefenceContext, Form, Probabilities
 from victim_service.defences.bounded import BoundedSpec
-from victim_service.defences.simplex import Rows, l1_distances, released
+from victim_service.defences.simplex import Rows, apportion, l1_distances, released
 
 _POWERS = (1, 2, 4, 8, 16)
 """Of 1 - epsilon / 2: the shares of a row that its labels get, before what all labels get."""
@@ -76,11 +76,16 @@ def quantise(rows: Rows, epsilon: float) -> Rows:
     descending /= descending.sum(axis=1, keepdims=True)
     answers = np.empty_like(descending)
     waiting = np.arange(len(rows))
+    bounds: dict[tuple[int, float], Rows] = {}  # of a share dealt out in more parts, the same
     for told, parts, share in forms(classes, epsilon):
-        hopeful = waiting[_at_least(descending[waiting], told, share) <= epsilon]
+        if (told, share) not in bounds:
+            bounds[told, share] = np.empty(len(rows))
+            bounds[told, share][waiting] = _at_least(descending[waiting], told, share)
+        hopeful = waiting[bounds[told, share][waiting] <= epsilon]
         if len(hopeful):
-            tried = _tell(descending[hopeful], told, parts, share)
-            near = l1_distances(tried, descending[hopeful])[:, 0] <= epsilon
+            mine = descending[hopeful]
+            tried = _tell(mine, told, parts, share)
+            near = l1_distances(tried, mine)[:, 0] <= epsilon
             answers[hopeful[near]] = tried[near]
             waiting = np.setdiff1d(waiting, hopeful[near], assume_unique=True)
         if not len(waiting):
@@ -119,19 +124,11 @@ def _at_least(descending: Rows, told: int, share: float) -> Rows:
 
 
 def _tell(descending: Rows, told: int, parts: int, share: float) -> Rows:
-    """Return the rows (B, K) of one form that are nearest to ``descending`` (B, K), or nearly so.
-
-    Reference: the largest remainder (Hamilton's) method of apportionment.
-    """
+    """Return the rows (B, K) of one form that are (nearly) nearest to ``descending`` (B, K)."""
     even = (1 - share) / descending.shape[1]
     claims = np.maximum(descending[:, :told] - even, 0)
     claims[:, 0] = np.maximum(claims[:, 0], 1e-300)  # an even row tells its top, and not nothing
-    claims *= parts / claims.sum(axis=1, keepdims=True)
-    whole = np.floor(claims)
-    missing = parts - whole.sum(axis=1, keepdims=True)
-    best = np.argsort(whole - claims, axis=1, kind="stable")
-    given = (np.arange(told) < missing).astype(np.float64)
-    np.put_along_axis(whole, best, np.take_along_axis(whole, best, axis=1) + given, axis=1)
+    whole, _ = apportion(claims, parts)
     tried = np.full_like(descending, even)
     tried[:, :told] += share * (whole / parts)
     return tried

@@ -3,10 +3,10 @@
 from typing import ClassVar, Literal
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import Field
 
 from victim_service.defences.base import Defence, DefenceContext, DefenceSpec, Form, Probabilities
+from victim_service.defences.simplex import Rows, apportion
 
 
 class RoundingSpec(DefenceSpec):
@@ -46,26 +46,15 @@ def round_rows(probabilities: Probabilities, decimals: int) -> Probabilities:
     Every entry is off by less than one unit of the last decimal. The one exception is a most
     probable label that would tie with another: it is shown one unit above the others, which may
     put it nearly two units off, so that whoever reads the row finds the label that the model meant.
-
-    Reference: the largest remainder (Hamilton's) method of apportionment.
     """
     units = 10**decimals
-    exact = probabilities.astype(np.float64)
-    exact *= units / exact.sum(axis=1, keepdims=True)
-    whole = np.floor(exact)
-    claims = exact - whole
-    missing = units - whole.sum(axis=1, keepdims=True)
-    order = np.argsort(-claims, axis=1, kind="stable")
-    shares = (np.arange(exact.shape[1]) < missing).astype(np.float64)
-    np.put_along_axis(whole, order, np.take_along_axis(whole, order, axis=1) + shares, axis=1)
-    _part_ties(whole, exact, claims)
+    whole, exact = apportion(probabilities.astype(np.float64), units)
+    _part_ties(whole, exact)
     rounded: Probabilities = (whole / units).astype(np.float32)
     return rounded
 
 
-def _part_ties(
-    whole: npt.NDArray[np.float64], exact: npt.NDArray[np.float64], claims: npt.NDArray[np.float64]
-) -> None:
+def _part_ties(whole: Rows, exact: Rows) -> None:
     """Where a less probable label reached the top one, move a unit to the top one, in place."""
     rows = np.arange(len(whole))
     top = exact.argmax(axis=1)
@@ -74,7 +63,7 @@ def _part_ties(
     # Of those that were rounded up, the one that had the smallest claim to it gives the unit.
     given = whole > exact
     given[rows, top] = False
-    giver = np.where(given, claims, np.inf).argmin(axis=1)
+    giver = np.where(given, exact - np.floor(exact), np.inf).argmin(axis=1)
     moved = rows[tied & given.any(axis=1)]
     whole[moved, giver[moved]] -= 1
     whole[moved, top[moved]] += 1

@@ -52,6 +52,23 @@ def pull_near(rows: Rows, centre: Rows, epsilon: float) -> Rows:
     return centre + share * (rows - centre)
 
 
+def apportion(rows: Rows, parts: int) -> tuple[Rows, Rows]:
+    """Deal out ``parts`` whole parts of each row (B, K) in proportion to its entries.
+
+    Returns:
+        The whole parts (B, K) and what each entry had claimed of them.
+
+    Reference: the largest remainder (Hamilton's) method of apportionment.
+    """
+    claims: Rows = rows * (parts / rows.sum(axis=1, keepdims=True))
+    whole: Rows = np.floor(claims)
+    missing = parts - whole.sum(axis=1, keepdims=True)
+    order = np.argsort(whole - claims, axis=1, kind="stable")
+    given = (np.arange(rows.shape[1]) < missing).astype(np.float64)
+    np.put_along_axis(whole, order, np.take_along_axis(whole, order, axis=1) + given, axis=1)
+    return whole, claims
+
+
 def let_lead(rows: Rows, top: Labels) -> Rows:
     """Give the label ``top`` (B,) of each row the largest entry, and its holder what top had.
 

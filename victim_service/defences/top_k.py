@@ -26,6 +26,11 @@ class TopKSpec(DefenceSpec):
     proportion, and the others get 0."""
 
     @property
+    def leading(self) -> int:
+        """``k``."""
+        return self.k
+
+    @property
     def argmax_kept(self) -> bool:
         """Always."""
         return True

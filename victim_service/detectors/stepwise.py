@@ -11,6 +11,7 @@ from typing import Any, final
 import numpy as np
 import numpy.typing as npt
 
+from shared.audio import plain_samples
 from victim_service.detectors.base import Detector, Memory, Reference, Seen
 
 Arrays = dict[str, npt.NDArray[Any]]
@@ -51,8 +52,7 @@ class Repeats:
 
     def is_new(self, arrays: Arrays, clip: Row) -> bool:
         """Return whether ``clip`` (T,) is none of the latest; if so it is one of them now."""
-        samples = np.ascontiguousarray(clip + np.float32(0), dtype="<f4").tobytes()
-        found = hashlib.blake2b(samples, key=self.secret, digest_size=8).digest()
+        found = hashlib.blake2b(plain_samples(clip).data, key=self.secret, digest_size=8).digest()
         digest = int.from_bytes(found, "big", signed=True)
         if (filled(arrays, "known") == digest).any():
             return False

@@ -42,12 +42,8 @@ def budget_subjects(policies: Sequence[Policy]) -> list[str]:
 
 def remaining(policies: Sequence[Policy], spent: Mapping[str, int]) -> int | None:
     """Return the units that every budget would still grant, at least 0; None without a limit."""
-    left = [
-        max(0, budget.limit - spent.get(budget.subject, 0))
-        for budget in budgets(policies)
-        if budget.limit is not None
-    ]
-    return min(left, default=None)
+    tightest = _tightest(policies, spent)
+    return None if tightest is None else max(0, _left(tightest, spent))
 
 
 def standing(policies: Sequence[Policy], reading: Reading) -> Standing:
@@ -72,9 +68,13 @@ def _tightest(policies: Sequence[Policy], spent: Mapping[str, int]) -> Budget | 
     """Return the budget that grants least; None without a limit."""
     return min(
         (budget for budget in budgets(policies) if budget.limit is not None),
-        key=lambda budget: (budget.limit or 0) - spent.get(budget.subject, 0),
+        key=lambda budget: _left(budget, spent),
         default=None,
     )
+
+
+def _left(budget: Budget, spent: Mapping[str, int]) -> int:
+    return (budget.limit or 0) - spent.get(budget.subject, 0)
 
 
 def _paced(paced: Sequence[Rate], reading: Reading) -> tuple[int | None, float | None]:
@@ -99,22 +99,23 @@ def allow(
     Raises:
         Refusal: budget-exhausted, batch-exceeds-burst or rate-limited, looked for in this order.
     """
-    left = remaining(policies, reading.spent)
-    if left is not None and cost > left:
-        raise exhausted(policies, reading, cost)
+    tightest = _tightest(policies, reading.spent)
+    if tightest is not None and cost > max(0, _left(tightest, reading.spent)):
+        raise exhausted(tightest, cost, standing(policies, reading))
     paced = rates(policies)
     least = min(paced, key=lambda rate: rate.burst, default=None)
     if least is not None and clips > least.burst:
         raise oversized(least, clips)
     after: dict[str, float] = {}
-    slowest, wait_s = least, 0.0
+    slowest: Rate | None = None
+    wait_s = 0.0
     for rate in paced:
         arrival = reading.arrivals.get(rate.subject, 0.0)
         decision = gcra.decide(arrival, reading.now_s, clips, rate.per_s, rate.burst)
         if decision.retry_after_s > wait_s:
             slowest, wait_s = rate, decision.retry_after_s
         after[rate.subject] = decision.arrival_s
-    if slowest is not None and wait_s > 0:
+    if slowest is not None:
         raise limited(slowest, clips, wait_s, standing(policies, reading))
     return after
 
@@ -130,22 +131,18 @@ def settled(cost: int | None) -> int | None:
     return cost
 
 
-def exhausted(policies: Sequence[Policy], reading: Reading, cost: int) -> Refusal:
+def exhausted(tightest: Budget, cost: int, left: Standing) -> Refusal:
     """Return the refusal of a cost above what remains, which names the budget that grants least."""
-    left = remaining(policies, reading.spent)
-    tightest = _tightest(policies, reading.spent)
     return Refusal(
         "budget-exhausted",
-        f"This costs {cost} units, and {left} remain{_of(tightest)}. "
+        f"This costs {cost} units, and {left.remaining} remain{_of(tightest)}. "
         "Send fewer clips, or ask for a larger plan.",
-        remaining=left,
-        standing=standing(policies, reading),
+        remaining=left.remaining,
+        standing=left,
     )
 
 
-def _of(budget: Budget | None) -> str:
-    if budget is None:
-        return ""
+def _of(budget: Budget) -> str:
     scope = budget.subject.partition(":")[0]
     owner = {"key": "the key's", "account": "the account's", GLOBAL_SUBJECT: "the service's"}
     return f" of {owner.get(scope, 'the')} budget of {budget.limit}"

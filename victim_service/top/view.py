@@ -10,7 +10,6 @@ from rich.text import Text
 from shared.contract import AccountUsage
 from victim_service.top.frame import Frame, Service
 
-_HEADER_ROWS = 5
 _BAR = 8
 _MAX_ACCOUNT = 18
 _NAMED_REFUSALS = 2

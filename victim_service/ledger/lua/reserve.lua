@@ -14,7 +14,7 @@ local now, id = clock(), query_id(account, idempotency)
 local record = record_key(id)
 
 local held = redis.call('HMGET', record, 'payload', 'clips', 'state', 'lease_until', 'plan',
-  'version', 'model', 'defence_state', 'token', 'charged', 'cost', 'budgets')
+  'version', 'model', 'defence_state', 'token', 'cost', 'budgets')
 local state = held[3]
 local replayed, again = state == 'committed', state == 'running' and held[9] == token
 -- A reservation that nobody was answered for: it goes back, and the query is bought as it is sold now.
@@ -35,13 +35,15 @@ if redis.call('EXISTS', void_key(token)) == 1 then
   return {'void'}
 end
 
-local cost, defence_state = units, redis.call('HGET', prefix .. 'accounts', account) or ''
+local cost, defence_state = units, nil
 if replayed or again then
   cost, version, defence_state = 0, held[6], held[8]
+else
+  defence_state = redis.call('HGET', prefix .. 'accounts', account) or ''
 end
 local freed = {}
-for place = 1, lapsed and tonumber(held[12]) or 0 do
-  freed[redis.call('HGET', record, 'budget' .. place)] = tonumber(held[11] or held[2])
+for place = 1, lapsed and tonumber(held[11]) or 0 do
+  freed[redis.call('HGET', record, 'budget' .. place)] = tonumber(held[10] or held[2])
 end
 
 local spent, arrivals, after = {}, {}, {}
@@ -84,7 +86,7 @@ if not replayed then
   end
   redis.call('HSET', record, 'payload', payload, 'clips', clips, 'state', 'running',
     'cost', cost, 'key_id', key_id, 'plan', plan, 'version', version, 'model', model,
-    'defence_state', defence_state, 'token', token, 'charged', cost,
+    'defence_state', defence_state, 'token', token,
     'lease_until', text(now + lease_s), 'budgets', n_budgets, unpack(budgets))
   for place = 1, n_budgets do
     spent[place] = redis.call('HINCRBY', prefix .. 'spent', ARGV[12 + 2 * place], cost)
