@@ -159,7 +159,7 @@ class Journal:
 
         ``suffix`` ends the idempotency key.
         """
-        number = self.next_number()
+        number = int(self._one("SELECT COALESCE(MAX(number), -1) + 1 FROM batches"))
         key = f"{self.campaign_id}-{number}{suffix}"
         batch = Batch(number, iteration, first_index, clips, key, payload_sha256)
         with self._db:
@@ -225,10 +225,6 @@ class Journal:
         """Return the answers to ``batch``: (B, K) float32, or (B,) int64 in hard mode."""
         data = self._one("SELECT answers FROM batches WHERE number = ?", batch.number)
         return self._decode(data)
-
-    def next_number(self) -> int:
-        """Return the number of the batch that is planned next."""
-        return int(self._one("SELECT COALESCE(MAX(number), -1) + 1 FROM batches"))
 
     def next_index(self) -> int:
         """Return the first query index that was never planned; there are no gaps before it."""

@@ -17,7 +17,7 @@ from attacker.journal import Journal
 from attacker.material import Material
 from attacker.run_folder import RunFolder
 from attacker.sources import Source
-from attacker.sybil import SybilOracle, as_one, demand_keys
+from attacker.sybil import as_one, demand_keys
 from attacker.transfer_set import KEPT_BYTES
 from shared.contract import AccountStatus, ModelCard
 from shared.corpora import Progress
@@ -165,10 +165,7 @@ async def ask(url: str, keys: Sequence[str], patience_s: float) -> tuple[ModelCa
     """
     oracle = as_one([HttpOracle(url, key, patience_s=patience_s) for key in keys])
     try:
-        card = await oracle.card()
-        if isinstance(oracle, SybilOracle):
-            await oracle.names()
-        return card, await oracle.account()
+        return await oracle.card(), await oracle.account()
     finally:
         await oracle.close()
 

@@ -87,17 +87,14 @@ class SybilOracle:
         Raises:
             ExperimentError: two keys belong to one account.
         """
-        names = [status.account for status in await self._statuses()]
-        for name in names:
-            if names.count(name) > 1:
-                raise ExperimentError(
-                    f"two of the {len(names)} keys belong to account {name!r}, which is no Sybil. "
-                    "Issue each key to an account of its own."
-                )
-        return tuple(names)
+        return tuple(status.account for status in await self._statuses())
 
     async def account(self) -> AccountStatus:
-        """Return what all accounts together may still spend; the burst is the smallest."""
+        """Return what all accounts together may still spend; the burst is the smallest.
+
+        Raises:
+            ExperimentError: two keys belong to one account.
+        """
         statuses = await self._statuses()
         bursts = [status.burst for status in statuses if status.burst is not None]
         return statuses[0].model_copy(
@@ -127,7 +124,15 @@ class SybilOracle:
             await oracle.close()
 
     async def _statuses(self) -> list[AccountStatus]:
-        return list(await asyncio.gather(*(oracle.account() for oracle in self.oracles)))
+        statuses = list(await asyncio.gather(*(oracle.account() for oracle in self.oracles)))
+        names = [status.account for status in statuses]
+        for name in names:
+            if names.count(name) > 1:
+                raise ExperimentError(
+                    f"two of the {len(names)} keys belong to account {name!r}, which is no Sybil. "
+                    "Issue each key to an account of its own."
+                )
+        return statuses
 
 
 def _total(parts: Sequence[int | float | None]) -> int | float | None:

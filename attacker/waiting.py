@@ -1,6 +1,12 @@
-"""Waits and durations, as people are told of them."""
+"""Waits, durations and counts, as people are told of them."""
 
 import time
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun in the right form: ``1 query``, ``2 queries``."""
+    plural = noun[:-1] + "ies" if noun.endswith("y") else noun + "s"
+    return f"{number:,} {noun if number == 1 else plural}"
 
 
 def show_duration(seconds: float) -> str:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Protocol
 import typer
 from rich.console import Console
 
-from attacker.cells.view import CellView
 from attacker.live import View
 from attacker.run_folder import redact
 from shared.corpora import Progress
@@ -32,15 +31,16 @@ class Runner(Protocol):
         """Return the folder of what was run, and what became of each cell."""
 
 
-def run_cells(runner: Runner, what: str, ending: str) -> None:
+def run_cells(runner: Runner, what: str, ending: Callable[[Path], str]) -> None:
     """Run the cells of ``runner`` that are not done yet, and tell how that went.
 
-    ``what`` names its jobs; ``ending`` is the last sentence, with {folder} in it.
+    ``what`` names its jobs; ``ending`` makes the last sentence of the folder of what was run.
 
     Raises:
         typer.Exit: with 1 where a cell failed, and 130 where it was interrupted.
     """
-    from attacker.cells.jobs import State
+    from attacker.cells.jobs import State  # torch takes seconds to import
+    from attacker.cells.view import CellView
 
     console = Console()
     corpora, view = View(console), CellView(console)
@@ -63,7 +63,7 @@ def run_cells(runner: Runner, what: str, ending: str) -> None:
         view.note(f"{status.job.name}: {status.reason}")
     if failed:
         view.note("Mend what is said above; the same command runs only what is not done.")
-    view.note(ending.format(folder=folder))
+    view.note(ending(folder))
     if failed:
         raise typer.Exit(1)
 

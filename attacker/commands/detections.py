@@ -54,7 +54,7 @@ def detections(
     from attacker.lab.detection.trial import DetectionTrial
     from attacker.lab.json_lines import append_row
     from attacker.lab.study.folder import open_study
-    from attacker.lab.study.rows import DETECTIONS, DETECTIONS_NAME, write_rows
+    from attacker.lab.study.rows import DETECTIONS, DETECTIONS_NAME, write_models
     from shared.config import load_yaml
 
     spec = load_yaml(trial, DetectionTrialSpec)
@@ -73,8 +73,7 @@ def detections(
         console.print("No detector read anything: name a plan that has detectors.", markup=False)
         raise typer.Exit(1)
     if study is not None:
-        told = [row.model_dump(include=set(DETECTIONS)) for row in rows]
-        write_rows(study / DETECTIONS_NAME, told, DETECTIONS)
+        write_models(study / DETECTIONS_NAME, rows, DETECTIONS)
     console.print(table(rows))
 
 

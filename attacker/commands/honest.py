@@ -66,27 +66,24 @@ def honest(
     from attacker.lab.benign.measure import HonestTrial
     from attacker.lab.bundle import read_bundle
     from attacker.lab.json_lines import append_row
-    from attacker.lab.study.rows import HONEST, HONEST_NAME, write_rows
+    from attacker.lab.study.rows import HONEST, HONEST_NAME, write_models
 
     chosen = choose_users(users)
+    users_of_a_plan = len(chosen) * seeds
     traffic = Traffic(clips, rate, batch_clips, patience_s)
     audit, tests = read_key("", audit_key_file), read_bundle(bundle)
     console = Console()
     rows: list[HonestRow] = []
-    measured: list[HonestRow] = []
     with AdminClient(url, read_key("", admin_key_file)) as admin:
         trial = HonestTrial(url, admin, audit, tests, traffic)
         for row in trial.rows(plans, chosen, range(seeds)):
             rows.append(row)
-            measured.append(row)
             if out is not None:
                 append_row(out, row)
-            if len(rows) == len(chosen) * seeds:
-                console.print(table(rows))
-                rows = []
+            if len(rows) % users_of_a_plan == 0:
+                console.print(table(rows[-users_of_a_plan:]))
     if study is not None:
-        told = [row.model_dump(include=set(HONEST)) for row in measured]
-        write_rows(study / HONEST_NAME, told, HONEST)
+        write_models(study / HONEST_NAME, rows, HONEST)
 
 
 def choose_users(named: str) -> "Sequence[UserSpec]":

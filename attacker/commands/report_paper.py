@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from attacker.commands.run_table import DEFAULT_OUT
-from attacker.run_folder import EXPERIMENT_NAME
-from attacker.tables.progress import find_manifests
+from attacker.tables.progress import tables_below
 
 if TYPE_CHECKING:
     from attacker.lab.paper.findings import PaperResults
@@ -25,7 +24,7 @@ def paper_folder(folder: Path, named: Path | None = None) -> Path | None:
     """
     if folder == Path(WORD):
         return named or DEFAULT_OUT
-    if named is not None or (folder / EXPERIMENT_NAME).is_file() or not find_manifests(folder):
+    if named is not None or not tables_below(folder):
         return None
     return folder
 

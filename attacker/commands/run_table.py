@@ -44,11 +44,11 @@ def run_table(runner: "TableRunner") -> None:
     Raises:
         typer.Exit: with 1 where a cell failed, and 130 where it was interrupted.
     """
-    run_cells(runner, "jobs", "The table is in {folder}; " + comparing(runner.out))
+    hint = comparing(runner.out)
+    run_cells(runner, "jobs", lambda folder: f"The table is in {folder}; {hint}")
 
 
 def comparing(out: Path) -> str:
-    """Return how the tables in ``out`` are compared with the paper's, as a template of a text."""
+    """Return how the tables in ``out`` are compared with the paper's."""
     where = "" if out == DEFAULT_OUT else " " + shlex.quote(str(out))
-    where = where.replace("{", "{{").replace("}", "}}")
     return f"compare it with: earshot-attacker report paper{where} --bundle VICTIM/bundle"

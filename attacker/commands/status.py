@@ -13,7 +13,7 @@ from attacker.commands.status_tables import show_tables
 from attacker.errors import JournalError
 from attacker.journal import Journal
 from attacker.run_folder import SURROGATES_NAME, RunFolder
-from attacker.tables.progress import find_manifests
+from attacker.tables.progress import tables_below
 
 _UNBOUNDED = 10_000
 """Characters: wider than any table."""
@@ -23,8 +23,7 @@ FolderArgument = Annotated[Path, typer.Argument(help="Run folder, or folder of t
 def status(folder: FolderArgument) -> None:
     """Show what a run or the tables below a folder have come to so far; nobody is asked."""
     place = RunFolder(folder)
-    tables = [] if place.experiment_path.is_file() else find_manifests(folder)
-    if tables:
+    if tables := tables_below(folder):
         show_tables(Console(), tables)
         return
     place.demand_run()

@@ -138,7 +138,9 @@ def _list(runner: "StudyRunner") -> None:
 
 
 def _run(runner: "StudyRunner") -> None:
-    ending = "The rows are in {folder}; show them with: earshot-attacker report study {folder}"
+    def ending(folder: Path) -> str:
+        return f"The rows are in {folder}; show them with: earshot-attacker report study {folder}"
+
     run_cells(runner, "cells", ending)
 
 

@@ -12,8 +12,8 @@ def validate(
 ) -> None:
     """Check experiment and table files: unknown keys and kinds are named with what is valid."""
     from attacker.experiment import load_experiment
-    from attacker.lab.report.words import NBSP, count
     from attacker.tables.file import kind_of, load_table, profiles_of
+    from attacker.waiting import counted
 
     console = Console()
     for path in experiments:
@@ -21,10 +21,10 @@ def validate(
             for profile in profiles_of(path):
                 table = load_table(path, profile)
                 clips = len(table.seeds) * sum(row.budget for row in table.rows)
-                sizes = f"{count(len(table.rows), 'row')}, {count(len(table.seeds), 'seed')}"
+                sizes = f"{counted(len(table.rows), 'row')}, {counted(len(table.seeds), 'seed')}"
                 console.print(
                     f"{path}: valid with the profile {profile}; {sizes}, "
-                    f"{count(clips, 'clip')} in all.".replace(NBSP, " "),
+                    f"{counted(clips, 'clip')} in all.",
                     highlight=False,
                     soft_wrap=True,
                 )
@@ -32,8 +32,8 @@ def validate(
         experiment = load_experiment(path)
         clips = experiment.budget * len(experiment.campaigns)
         console.print(
-            f"{path}: valid; {count(len(experiment.campaigns), 'campaign')}, "
-            f"{count(clips, 'clip')} in all.".replace(NBSP, " "),
+            f"{path}: valid; {counted(len(experiment.campaigns), 'campaign')}, "
+            f"{counted(clips, 'clip')} in all.",
             highlight=False,
             soft_wrap=True,
         )

@@ -5,6 +5,7 @@ The answers are those of one cell: the row's, of the seed that the generator its
 
 from typing import TYPE_CHECKING
 
+from attacker.tables.names import demand
 from attacker.wavegan.config import Weighting
 
 if TYPE_CHECKING:
@@ -26,13 +27,15 @@ def demand_answers(name: str, generator: "GeneratorSpec", table: "Table") -> Non
     """Refuse the generator ``name`` of ``table`` if its answers say nothing of its clips.
 
     Raises:
-        ValueError: the row sends something else than the generator's corpus, has no cell of its
-            seed, or buys too little.
+        ValueError: there is no such row, or it sends something else than the generator's corpus,
+            has no cell of its seed, or buys too little.
     """
     answers, gan = generator.answers, generator.gan
     if answers is None or gan is None or generator.corpus is None:
         return
-    row, where = table.row(answers.row), f"generators.{name}.answers"
+    where = f"generators.{name}.answers"
+    demand("row", answers.row, [row.id for row in table.rows], where)
+    row = table.row(answers.row)
     if row.generator == name:
         raise ValueError(
             f"{where}: the row {row.id!r} itself sends clips of {name}, which cannot be made "

@@ -11,6 +11,7 @@ from typing import Any
 
 from attacker.cells.progress import bought, is_done
 from attacker.errors import ExperimentError
+from attacker.run_folder import RunFolder
 
 MANIFEST_NAME = "table.json"
 
@@ -52,6 +53,11 @@ class TableProgress:
 def find_manifests(out: Path) -> list[Path]:
     """Return the folders of all tables that were run below ``out``, of any victim, sorted."""
     return sorted(path.parent for path in out.glob(f"**/{MANIFEST_NAME}"))
+
+
+def tables_below(folder: Path) -> list[Path]:
+    """Return the folders of all tables below ``folder``; none where it is that of one run."""
+    return [] if RunFolder(folder).experiment_path.is_file() else find_manifests(folder)
 
 
 def read_progress(folder: Path) -> TableProgress:

@@ -188,9 +188,7 @@ class Table(Frozen):
         for row in self.rows:
             self._check_row(row)
         for name, generator in self.generators.items():
-            if generator.answers is not None:
-                demand("row", generator.answers.row, ids, f"generators.{name}.answers")
-                demand_answers(name, generator, self)
+            demand_answers(name, generator, self)
         return self
 
     @property

@@ -1,6 +1,5 @@
 """A plan that sells no more today, in a study over HTTP: it ends in a result, and can go on."""
 
-import json
 import re
 from pathlib import Path
 
@@ -11,10 +10,9 @@ from attacker.cells.jobs import LOG_NAME
 from attacker.lab.admin import AdminClient
 from attacker.lab.study.keys import KEY_NAME
 from tests.support.command_line import caller
-from tests.support.laboratory import Laboratory
+from tests.support.laboratory import laboratory
 from tests.support.studies import write_study
 from tests.support.tables import write_proxy
-from tests.support.victims import make_victim, running_victim
 
 PLAN = {
     "id": "daily", "label": "30 clips a day", "label_modes": ["soft"],
@@ -31,10 +29,8 @@ def test_a_plan_that_sells_no_more_today_ends_a_cell_with_what_it_bought(
         tmp_path / "tiny.yaml", budgets=[40], by_budget={}, plans=[PLAN],
         attackers__1__by_plan=None, corpora__proxy__root=str(write_proxy(tmp_path / "proxy")),
     )  # fmt: skip
-    checkpoint = make_victim(tmp_path / "checkpoint")
-    with running_victim(checkpoint, tmp_path / "victim", new_keys=False) as victim:
-        lab = Laboratory(victim, tmp_path)
-        call = caller(monkeypatch, capsys, victim.url, str(tmp_path / "cache"))
+    with laboratory(tmp_path) as lab:
+        call = caller(monkeypatch, capsys, lab.url, str(tmp_path / "cache"))
         words = ["study", str(path), *lab.options]
         code, output = call(*words, key="")
         assert code == 0, output
@@ -48,12 +44,9 @@ def test_a_plan_that_sells_no_more_today_ends_a_cell_with_what_it_bought(
         assert list(lab.spent().values()) == [30]
 
         # The next day, as far as this key is concerned.
-        (sold,) = json.loads(next(lab.out.glob("*/tiny-desk/study.json")).read_text())[
-            "plans"
-        ].items()
-        name, document = sold
+        (document,) = lab.documents().values()
         with AdminClient(lab.url, lab.keys["admin"]) as operator:
-            operator.put_plan({"name": name, **document, "daily_budget": 1_000_000})
+            operator.put_plan({**document, "daily_budget": 1_000_000})
         key_file = ("--key-file", str(cell / KEY_NAME))
         code, output = call("resume", str(cell), *key_file, "--device", "cpu", key="")
         assert code == 0, output

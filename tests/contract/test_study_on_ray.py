@@ -12,9 +12,8 @@ from typing import Any
 import pytest
 
 from attacker.lab.admin import AdminClient
-from attacker.lab.study.rows import read_rows
 from tests.support.forked import start_attacker
-from tests.support.keys import add_key
+from tests.support.laboratory import Laboratory
 from tests.support.process_tree import descendants
 from tests.support.studies import CELLS, write_study
 from tests.support.tables import write_proxy
@@ -33,22 +32,18 @@ def run(
     changes: dict[str, Any] = {"corpora__proxy__root": str(folder.parent / "proxy")}
     changes["attackers__1__by_plan__noise__query"] = {"accounts": 2}
     study = write_study(folder / "tiny.yaml", **changes)
-    out, killed = folder / "out", 0
+    killed = 0
     with running_victim(
         checkpoint, folder / "victim", new_keys=False, secret_file=str(secret)
     ) as victim:
-        keys = {s: add_key(victim.ledger_path, f"lab-{s}", scope=s) for s in ("admin", "audit")}
-        for scope, key in keys.items():
-            (folder / f"{scope}.key").write_text(key)
-        words = ["study", str(study), "--jobs", "2", "--url", victim.url, "--out", str(out)]
-        words += ["--admin-key-file", str(folder / "admin.key"), "--device", "cpu"]
-        words += ["--audit-key-file", str(folder / "audit.key"), "--cache", str(folder / "cache")]
-        words += ["--bundle", str(checkpoint / "bundle"), *(["--ray", "local"] if ray else [])]
+        lab = Laboratory(victim, folder)
+        words = ["study", str(study), "--jobs", "2", *lab.options]
+        words += ["--ray", "local"] if ray else []
         process = start_attacker(words, folder / "log")
         assert process.pid is not None
         deadline = time.monotonic() + 400
         while process.is_alive() and time.monotonic() < deadline:
-            if ray and not killed and list(out.glob("*/cells/*/attack/journal.sqlite")):
+            if ray and not killed and list(lab.out.glob("*/cells/*/attack/journal.sqlite")):
                 workers = [
                     p for p, line in descendants(process.pid).items() if "ray::run_command" in line
                 ]
@@ -58,13 +53,12 @@ def run(
             time.sleep(0.05)
         process.join(10)
         assert process.exitcode == 0, (folder / "log").read_text()
-        with AdminClient(victim.url, keys["admin"]) as operator:
+        with AdminClient(lab.url, lab.keys["admin"]) as operator:
             spent = sum(one.spent for one in operator.accounts().values())
         assert spent == 240  # whoever was killed, nothing was paid twice
-    (path,) = out.glob("*/tiny-desk/cells.parquet")
-    lost = sum("worker was lost" in log.read_text() for log in out.glob("*/cells/*/job.log"))
+    lost = sum("worker was lost" in log.read_text() for log in lab.out.glob("*/cells/*/job.log"))
     assert lost == killed
-    return [{k: v for k, v in row.items() if k not in _OWN} for row in read_rows(path)], killed
+    return [{k: v for k, v in row.items() if k not in _OWN} for row in lab.rows().values()], killed
 
 
 @pytest.mark.timeout(900)

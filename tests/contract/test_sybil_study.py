@@ -6,10 +6,9 @@ import pytest
 
 from attacker.lab.study.keys import KEY_NAME
 from tests.support.command_line import caller
-from tests.support.laboratory import Laboratory
+from tests.support.laboratory import laboratory
 from tests.support.studies import write_study
 from tests.support.tables import write_proxy
-from tests.support.victims import make_victim, running_victim
 
 PLAN = {
     "id": "per-account", "label": "Per account", "label_modes": ["soft"],
@@ -29,10 +28,8 @@ def test_what_an_account_is_refused_a_sybil_gets(
     )  # fmt: skip
     # A customer's own keys in the environment are no cell's business.
     monkeypatch.setenv("EARSHOT_KEYS", "ek_somebody\nek_else")
-    checkpoint = make_victim(tmp_path / "checkpoint")
-    with running_victim(checkpoint, tmp_path / "victim", new_keys=False) as victim:
-        lab = Laboratory(victim, tmp_path)
-        call = caller(monkeypatch, capsys, victim.url, str(tmp_path / "cache"))
+    with laboratory(tmp_path) as lab:
+        call = caller(monkeypatch, capsys, lab.url, str(tmp_path / "cache"))
         words = ["study", str(path), *lab.options]
         code, output = call(*words, key="")
         assert code == 0, output

@@ -12,11 +12,10 @@ import pytest
 from attacker.cells.cell import bought, is_done, read_done
 from attacker.lab.study.keys import KEY_NAME
 from tests.support.forked import start_attacker
-from tests.support.laboratory import Laboratory
+from tests.support.laboratory import Laboratory, laboratory
 from tests.support.process_tree import descendants
 from tests.support.studies import write_study
 from tests.support.tables import write_proxy
-from tests.support.victims import make_victim, running_victim
 
 BUDGET = 60
 SHARES = {"in_turn": [20, 20, 20], "contiguous": [15, 15, 15, 15]}
@@ -28,9 +27,8 @@ SLOW = {
 
 @pytest.fixture
 def lab(tmp_path: Path) -> Iterator[Laboratory]:
-    checkpoint = make_victim(tmp_path / "checkpoint")
-    with running_victim(checkpoint, tmp_path / "victim", new_keys=False, lease_s=2) as victim:
-        yield Laboratory(victim, tmp_path)
+    with laboratory(tmp_path, lease_s=2) as lab:
+        yield lab
 
 
 def words_of(lab: Laboratory, folder: Path) -> list[str]:

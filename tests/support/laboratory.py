@@ -1,13 +1,23 @@
 """The operator of studies against a real service: his keys, and what the ledger and folders say."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from attacker.lab.admin import AdminClient
 from attacker.lab.study.rows import read_rows
 from tests.support.keys import add_key
-from tests.support.victims import RunningVictim
+from tests.support.victims import RunningVictim, make_victim, running_victim
+
+
+@contextmanager
+def laboratory(folder: Path, **settings: Any) -> Iterator["Laboratory"]:
+    """A victim in ``folder`` that is trained and serves, and its laboratory."""
+    checkpoint = make_victim(folder / "checkpoint")
+    with running_victim(checkpoint, folder / "victim", new_keys=False, **settings) as victim:
+        yield Laboratory(victim, folder)
 
 
 class Laboratory:
@@ -35,11 +45,15 @@ class Laboratory:
 
     def plans(self) -> dict[str, int]:
         """Return the version of each plan of the study; to sell it again makes no other one."""
-        (manifest,) = self.out.glob("*/tiny-desk/study.json")
-        documents = json.loads(manifest.read_text())["plans"]
-        plans = {name: {"name": name, **said} for name, said in documents.items()}
+        plans = self.documents()
         with AdminClient(self.url, self.keys["admin"]) as operator:
             return {name: operator.put_plan(plan).version for name, plan in plans.items()}
+
+    def documents(self) -> dict[str, dict[str, Any]]:
+        """Return each plan of the study as it was sold."""
+        (manifest,) = self.out.glob("*/tiny-desk/study.json")
+        documents = json.loads(manifest.read_text())["plans"]
+        return {name: {"name": name, **said} for name, said in documents.items()}
 
     def rows(self) -> dict[str, dict[str, Any]]:
         """Return the rows of the study by the names of their cells."""

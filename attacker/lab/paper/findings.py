@@ -109,7 +109,7 @@ class TableResult(Frozen):
     @property
     def of_ours(self) -> tuple[Decision, ...]:
         """What we asked of it, and the paper does not say."""
-        return tuple(one for one in self.decisions if one not in self.of_paper)
+        return tuple(one for one in self.decisions if one.ours or not self.reference)
 
     @property
     def cells(self) -> tuple[CellResult, ...]:

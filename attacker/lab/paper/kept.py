@@ -7,8 +7,6 @@ the place of one that did.
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from attacker.errors import EarshotError
 from attacker.lab.bundle import Bundle
 from attacker.lab.paper.findings import PaperResults
@@ -63,7 +61,7 @@ def measured_before(folder: Path) -> list[str]:
     try:
         text = (folder / RESULTS_NAME).read_text(encoding="utf-8")
         results = PaperResults.model_validate_json(text)
-    except (OSError, ValidationError, ValueError):
+    except (OSError, ValueError):
         return []
     return [f"{table.name} ({table.profile})" for table in results.tables if table.measured]
 

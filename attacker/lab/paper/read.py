@@ -11,12 +11,12 @@ from attacker.lab.paper.cells import CellResult, CellScore
 from attacker.lab.paper.findings import RowResult, VictimFacts
 from attacker.lab.paper.score import read_facts
 from attacker.lab.paper.sheet import Sheet
-from attacker.lab.report.words import NBSP, count
 from attacker.lab.spread import Spread, clipped, spread
 from attacker.tables.claims import FIGURES, Figure
 from attacker.tables.manifest import CellRecord, TableRun, read_manifest
 from attacker.tables.progress import find_manifests
 from attacker.tables.schema import Row
+from attacker.waiting import counted
 from shared.messages import explain
 
 LOST: dict[tuple[str, str], str] = {
@@ -159,7 +159,7 @@ def _cell(record: CellRecord, root: Path, score: Score | None) -> CellResult:
             found = score(place)
             done |= {"score": found, "bought": found.bought}
             if not found.marks:
-                kept = count(found.kept, "answer").replace(NBSP, " ")
+                kept = counted(found.kept, "answer")
                 done["reason"] = f"no surrogate was trained: {kept} kept"
         return bare.model_copy(update=done)
     except Exception as error:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from attacker.lab.results import CampaignResult, Comparison, Estimate, Results
+from attacker.waiting import counted
 
 NBSP = "\N{NO-BREAK SPACE}"
 MINUS = "\N{MINUS SIGN}"
@@ -44,9 +45,8 @@ def points_spread(estimate: Estimate) -> str:
 
 
 def count(number: int, noun: str) -> str:
-    """Return a number with its noun in the right form: ``1 query``, ``2 queries``."""
-    plural = noun[:-1] + "ies" if noun.endswith("y") else noun + "s"
-    return f"{number:,}{NBSP}{noun if number == 1 else plural}"
+    """Return a number with its noun as :func:`counted` does, and never on two lines."""
+    return counted(number, noun).replace(" ", NBSP, 1)
 
 
 def short(text: str, length: int = 20) -> str:

@@ -44,7 +44,7 @@ class KeyRing:
 
         The names of a Sybil's accounts begin with it.
         """
-        return read_account(folder) or cell.account(self.tag)
+        return account_of(cell, folder, self.tag)
 
     def check(self, cell: StudyCell, folder: Path) -> None:
         """Refuse an account that another folder has bought with.
@@ -105,6 +105,11 @@ def bill(admin: AdminClient, cell: StudyCell, account: str) -> dict[str, Any]:
         "spent_money": sum(one.cost for one in usages),
         "charged_to": {one.account: one.spent for one in usages},
     }
+
+
+def account_of(cell: StudyCell, folder: Path, tag: str) -> str:
+    """Return the account that pays for ``cell``; see :meth:`KeyRing.account_of`."""
+    return read_account(folder) or cell.account(tag)
 
 
 def read_account(folder: Path) -> str | None:

@@ -16,13 +16,13 @@ from pydantic import field_validator
 from attacker.errors import ExperimentError
 from attacker.lab.detection.rows import Detection
 from attacker.lab.study.manifest import Manifest, read_manifest
+from attacker.lab.study.rows import CELLS_NAME, DETECTIONS_NAME, HONEST_NAME
 from shared.config import ConfigError, Frozen, validate
 
-CELLS_FILE, HONEST_FILE, DETECTIONS_FILE = "cells.parquet", "honest.parquet", "detections.parquet"
 _AGAIN = {
-    CELLS_FILE: "Run the study again with this release; finished cells are kept",
-    HONEST_FILE: "Run `earshot-attacker honest` with --study again",
-    DETECTIONS_FILE: "Run `earshot-attacker detections` with --study again",
+    CELLS_NAME: "Run the study again with this release; finished cells are kept",
+    HONEST_NAME: "Run `earshot-attacker honest` with --study again",
+    DETECTIONS_NAME: "Run `earshot-attacker detections` with --study again",
 }
 
 
@@ -81,7 +81,7 @@ class CellRow(_Row):
         except (ValueError, TypeError, KeyError) as error:
             raise ExperimentError(
                 f"plan {self.plan}: its chain is no list of defences: {self.chain[:80]!r}. Write "
-                f"{CELLS_FILE} again by running the study."
+                f"{CELLS_NAME} again by running the study."
             ) from error
 
 
@@ -128,7 +128,7 @@ RowT = TypeVar("RowT", bound=_Row)
 
 def is_study(folder: Path) -> bool:
     """Return whether ``folder`` holds the cells of a study."""
-    return (folder / CELLS_FILE).is_file()
+    return (folder / CELLS_NAME).is_file()
 
 
 def read_study(folder: Path) -> StudyTables:
@@ -140,8 +140,8 @@ def read_study(folder: Path) -> StudyTables:
     return StudyTables(
         folder=folder,
         cells=read_cells(folder),
-        honest=_read_if_there(folder / HONEST_FILE, HonestRow),
-        detections=_read_if_there(folder / DETECTIONS_FILE, DetectionRow),
+        honest=_read_if_there(folder / HONEST_NAME, HonestRow),
+        detections=_read_if_there(folder / DETECTIONS_NAME, DetectionRow),
         manifest=read_manifest(folder),
     )
 
@@ -154,10 +154,10 @@ def read_cells(folder: Path) -> tuple[CellRow, ...]:
     """
     if not is_study(folder):
         raise ExperimentError(
-            f"{folder}: there is no {CELLS_FILE} here. Name the folder of a study, which "
+            f"{folder}: there is no {CELLS_NAME} here. Name the folder of a study, which "
             "`earshot-attacker study` prints when it ends."
         )
-    cells = _read(folder / CELLS_FILE, CellRow)
+    cells = _read(folder / CELLS_NAME, CellRow)
     if not cells:
         raise ExperimentError(f"{folder}: no cell has finished. Run the study first.")
     return cells

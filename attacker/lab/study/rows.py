@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pydantic import BaseModel
 
 from attacker.errors import ExperimentError
 from shared.checkpoint import write_atomically
@@ -73,6 +74,11 @@ def write_rows(path: Path, rows: Iterable[Mapping[str, Any]], columns: Columns) 
     buffer = io.BytesIO()
     pq.write_table(pa.Table.from_pylist(plain, schema=schema), buffer)
     write_atomically(path, buffer.getvalue())
+
+
+def write_models(path: Path, models: Iterable[BaseModel], columns: Columns) -> None:
+    """Write the ``columns`` of ``models`` to ``path``, as :func:`write_rows` does."""
+    write_rows(path, [one.model_dump(include=set(columns)) for one in models], columns)
 
 
 def _check(row: Mapping[str, Any], columns: Columns, where: str) -> None:

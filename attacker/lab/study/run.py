@@ -22,7 +22,8 @@ from attacker.lab.audit import Auditor
 from attacker.lab.bundle import read_bundle
 from attacker.lab.paper.score import Scorer
 from attacker.lab.reading import predict_surrogate
-from attacker.lab.study.keys import KEY_NAME, KeyRing, bill, read_account
+from attacker.lab.study.keys import KEY_NAME, KeyRing, account_of, bill
+from attacker.lab.study.manifest import MANIFEST_FILE
 from attacker.lab.study.measure import CellRows
 from attacker.lab.study.resolve import SoldPlan, StudyCell, distinct, resolve
 from attacker.lab.study.rows import CELLS, CELLS_NAME, write_rows
@@ -36,7 +37,7 @@ from shared.config import dump_yaml
 from shared.contract import ModelCard
 from shared.corpora import Progress
 
-CELL_NAME, MANIFEST_NAME, CELLS_FOLDER = "cell.yaml", "study.json", "cells"
+CELL_NAME, CELLS_FOLDER = "cell.yaml", "cells"
 ENDS = get_args(End)
 """A plan that charges more than a clip for a clip, or sells no more today, ends a campaign early: a
 result like any."""
@@ -177,7 +178,7 @@ class StudyRunner:
         def conclude() -> dict[str, Any]:
             facts = inspect(folder, experiment, ENDS)
             scorer.score(folder, facts[CAMPAIGN]["surrogates"])
-            paid = bill(admin, cell, read_account(folder) or cell.account(self.tag))
+            paid = bill(admin, cell, account_of(cell, folder, self.tag))
             return {"identity": cell.cell.identity, **paid, **facts}
 
         place = ("run", str(folder / CELL_NAME), "--out", str(folder))
@@ -205,7 +206,7 @@ class StudyRunner:
             "written_at": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         }
         text = json.dumps(data, indent=2, ensure_ascii=False) + "\n"
-        write_atomically(folder / MANIFEST_NAME, text.encode())
+        write_atomically(folder / MANIFEST_FILE, text.encode())
         return folder
 
 

@@ -107,15 +107,14 @@ def apart(less: Level, more: Level) -> bool:
 
 def _defeat(offer: Offer, rivals: Sequence[Offer]) -> tuple[int, Offer] | None:
     """Return the largest budget at which ``offer`` is beaten, and who beats it by most there."""
-    for budget in reversed(offer.budgets):
-        own = offer.best(budget)
+    for own in reversed(offer.leaders):
         found = [
             (best.accuracy.mean, rival)
             for rival in rivals
-            if own is not None and (best := rival.best(budget)) is not None and apart(best, own)
+            if (best := rival.best(own.budget)) is not None and apart(best, own)
         ]
         if found:
-            return budget, min(found, key=lambda item: item[0])[1]
+            return own.budget, min(found, key=lambda item: item[0])[1]
     return None
 
 

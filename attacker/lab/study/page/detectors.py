@@ -4,12 +4,13 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median
-from typing import Any, Literal
+from typing import Literal
 
 from attacker.lab.detection.rows import HONEST, Detection
 from attacker.lab.detection.stolen import Mark, Stolen, around
 from attacker.lab.proportion import Proportion, proportion
 from attacker.lab.study.page.theft import Offer
+from attacker.lab.study.page.told import detectors_of
 from attacker.lab.study.read import HonestRow
 
 Verdict = Literal["kept", "broken", "not decided"]
@@ -106,11 +107,6 @@ def _delay(alarms: Sequence[int], campaigns: int) -> Delay | None:
     return Delay(middle if math.isfinite(middle) else None, min(alarms), max(alarms))
 
 
-def watchers(document: dict[str, Any] | None) -> tuple[str, ...]:
-    """Return the kinds of the detectors that a plan of this document has."""
-    return tuple(str(one.get("kind")) for one in (document or {}).get("detectors") or ())
-
-
 def detector_alarms(rows: Iterable[Detection]) -> tuple[FalseAlarms, ...]:
     """Return a row for every detector and honest user, and one for all users of each detector."""
     groups: dict[str, list[_Count]] = {}
@@ -134,7 +130,8 @@ def plan_alarms(
     for plan, counts in groups.items():
         offer = names.get(plan)
         shown = plan if offer is None else offer.label
-        found += _by_user(shown, watchers(None if offer is None else offer.document), counts)
+        sold = None if offer is None else offer.document
+        found += _by_user(shown, detectors_of(sold or {}), counts)
     return tuple(found)
 
 

@@ -67,14 +67,9 @@ def _panel(
     ends = [*ends, (chance, "chance", MUTED)]
     budgets = sorted({budget for offer in offers for budget in offer.budgets})
     for index, offer in enumerate(offers):
-        line = [
-            (budget, _of(best, measure))
-            for budget in offer.budgets
-            if (best := offer.best(budget)) is not None
-        ]
-        if line:
-            _line(axes, line, index)
-            ends.append((line[-1][1].mean, short(offer.label, _LABEL), series(index)))
+        line = [(best.budget, _of(best, measure)) for best in offer.leaders]
+        _line(axes, line, index)
+        ends.append((line[-1][1].mean, short(offer.label, _LABEL), series(index)))
     axes.set_ylim(0, 1.03)
     axes.yaxis.set_major_formatter(lambda value, _: f"{value * 100:.0f} %")
     if len(budgets) > 1:

@@ -21,15 +21,13 @@ class Reach:
     money: float
 
 
-def reach(offer: Offer, accuracy: float) -> Reach | None:
+def reach(offer: Offer, accuracy: float) -> Reach:
     """Return where the best attacker of each budget first has ``accuracy``, a share, on average.
 
     Between two budgets that bracket it the place is found on the straight line; nothing is said
-    beyond the largest budget, nor below the smallest. None where nothing was measured.
+    beyond the largest budget, nor below the smallest.
     """
-    best = [level for budget in offer.budgets if (level := offer.best(budget)) is not None]
-    if not best:
-        return None
+    best = offer.leaders
     if best[0].accuracy.mean >= accuracy:
         return Reach("by", best[0].bought, best[0].money)
     for before, after in itertools.pairwise(best):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from attacker.lab.study.page.told import Document, Told, defences, kind_of, told
+from attacker.lab.study.page.told import Document, Told, defences, detectors_of, kind_of, told
 
 _MODE_FIELDS = ("label_mode", "top_k", "decimals", "temperature")
 _RATE_FIELDS = ("rate_per_s", "burst")
@@ -25,9 +25,9 @@ class Sold:
         return [kind_of(one) for one in defences(self.document)]
 
     @property
-    def detectors(self) -> list[str]:
+    def detectors(self) -> tuple[str, ...]:
         """Kinds of what watches."""
-        return [kind_of(one) for one in self.document.get("detectors") or ()]
+        return detectors_of(self.document)
 
     @cached_property
     def told(self) -> Told:

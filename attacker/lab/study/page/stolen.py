@@ -33,11 +33,7 @@ def theft(found: Figures) -> Section:
 
 def _theft_plate(found: Figures, mode: str) -> Plate:
     own = found.of_mode(mode)
-    ends = [
-        f"{offer.label} {percent(best.accuracy.mean)}"
-        for offer in own
-        if (best := offer.best(offer.budgets[-1])) is not None
-    ]
+    ends = [f"{offer.label} {percent(offer.leaders[-1].accuracy.mean)}" for offer in own]
     with svg.drawing():
         drawn = svg.to_svg(
             figures.theft_plot(own, found.victim, found.chance),

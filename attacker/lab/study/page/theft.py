@@ -65,6 +65,11 @@ class Offer:
         """The budgets that were measured, ascending."""
         return tuple(sorted({level.budget for level in self.levels}))
 
+    @property
+    def leaders(self) -> tuple[Level, ...]:
+        """What the best attacker got for each budget, ascending; there is one at least."""
+        return tuple(best for budget in self.budgets if (best := self.best(budget)) is not None)
+
     def best(self, budget: int) -> Level | None:
         """Return what the best attacker got for ``budget``: the one with the highest accuracy."""
         own = [level for level in self.levels if level.budget == budget]

@@ -85,6 +85,11 @@ def defences(document: Document) -> Sequence[Defence]:
     return tuple(document.get("defences") or ())
 
 
+def detectors_of(document: Document) -> tuple[str, ...]:
+    """Return the kinds of what watches under a plan's document, in order."""
+    return tuple(kind_of(one) for one in document.get("detectors") or ())
+
+
 def kind_of(part: Mapping[str, Any]) -> str:
     """Return the kind of a defence, a detector or a step."""
     return str(part.get("kind"))

@@ -102,10 +102,8 @@ def _beaten(choice: Choice) -> list[str]:
 
 
 def _stolen(offer: Offer, against: Offer | None = None) -> str:
-    budget = offer.budgets[-1]
-    best = offer.best(budget)
-    if best is None:
-        return f"{offer.label}: nothing was measured."
+    best = offer.leaders[-1]
+    budget = best.budget
     text = (
         f"{offer.label}: for {count(budget, 'clip')} the best attacker ({best.attacker}, "
         f"{best.kind}) reaches {told(best.accuracy)} accuracy"
@@ -136,9 +134,7 @@ def cost_words(cost: HonestCost) -> str:
     return ", ".join(parts)
 
 
-def reach_words(reach: Reach | None, *, money: bool) -> str:
+def reach_words(reach: Reach, *, money: bool) -> str:
     """Return the queries, or the money, to reach a share of the victim."""
-    if reach is None:
-        return "–"
     sign = {"at": "", "by": "≤ ", "beyond": "> "}[reach.kind].replace(" ", NBSP)
     return f"{sign}{reach.money:,.2f}" if money else f"{sign}{reach.queries:,.0f}"
