@@ -12,6 +12,7 @@ from shared.audio import from_npy
 from shared.config import validate
 from tests.support.apps import SAMPLES, Shop, open_shop
 from tests.support.detectors import NothingFitted, clips_of
+from victim_service.account_state import AccountState
 from victim_service.plans import Plan
 
 Story = Callable[[Shop], Awaitable[None]]
@@ -64,3 +65,8 @@ def refused(response: httpx.Response, code: str) -> dict[str, Any]:
     document: dict[str, Any] = response.json()
     assert document["code"] == code, document
     return document
+
+
+async def put_on(shop: Shop, rung: int) -> None:
+    """Put the account ``alice`` on a rung of its ladder."""
+    await shop.ledger.set_account_state("alice", AccountState(rung=rung).text)

@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.apps import SAMPLES, Shop, loudness_model, open_shop
 from tests.support.detectors import Loud, NothingFitted
-from tests.support.watched import LADDER, NOWHERE, good, plan_of, play, refused, send
+from tests.support.watched import LADDER, NOWHERE, good, plan_of, play, put_on, refused, send
 from victim_service.account_state import AccountState
 from victim_service.observing import Observing, Reading, climb
 from victim_service.remembered import RING, Remembered
@@ -24,10 +24,6 @@ async def state(shop: Shop, account: str = "alice") -> AccountState:
 
 async def told(shop: Shop, kind: Any) -> list[dict[str, Any]]:
     return [json.loads(note.text) for note in await shop.ledger.notes("alice", kind)]
-
-
-async def put_on(shop: Shop, rung: int) -> None:
-    await shop.ledger.set_account_state("alice", AccountState(rung=rung).text)
 
 
 # ------------------------------------------------------------------------------------- what is seen

@@ -10,6 +10,7 @@ import pytest
 from shared.config import ConfigError, validate
 from shared.proof import leading_zero_bits, split, worth
 from tests.support.apps import open_shop
+from tests.support.proofs import solve
 from tests.support.victims import make_clips
 from victim_service import proofs
 from victim_service.account_state import AccountState
@@ -22,14 +23,6 @@ SECRET = b"s" * 32
 NOW = 1_700_000_000.0
 QUERY = Query("alice", "k1", "work", "client:query-one", b"p" * 32, 1, ())
 CALIBRATED = ProofOfWorkSpec(bits=8, base=2.0, per_clip=0.1, allowance=5.0, most_bits=20)
-
-
-def solve(challenge: str, bits: int, first: int = 0) -> tuple[str, int]:
-    """A proof, and the hashes that it took; told apart from the client's own code on purpose."""
-    for tried in range(first, first + (64 << bits)):
-        if worth(challenge, str(tried)) >= bits:
-            return f"{challenge}.{tried}", tried - first + 1
-    raise AssertionError("no luck")
 
 
 class Register:

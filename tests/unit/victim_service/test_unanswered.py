@@ -15,9 +15,8 @@ import numpy as np
 import pytest
 
 from tests.support.apps import SAMPLES, Shop, loudness_model
-from tests.support.watched import good, plan_of, play, refused, send
-from tests.unit.victim_service.test_proofs import solve
-from victim_service.account_state import AccountState
+from tests.support.proofs import solve
+from tests.support.watched import good, plan_of, play, put_on, refused, send
 from victim_service.api import guards
 
 pytestmark = pytest.mark.usefixtures("loud_detector")
@@ -68,10 +67,6 @@ class Leaving:
 
 def clips_of(label: int, number: int) -> np.ndarray:
     return np.full((number, SAMPLES), label / 10, np.float32)
-
-
-async def put_on(shop: Shop, rung: int) -> None:
-    await shop.ledger.set_account_state("alice", AccountState(rung=rung).text)
 
 
 async def proven(shop: Shop, key: str, clips: np.ndarray, name: str) -> httpx.Response:

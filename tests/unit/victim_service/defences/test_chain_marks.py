@@ -3,21 +3,23 @@
 import numpy as np
 import pytest
 
-from shared.config import ConfigError, validate
+from shared.config import ConfigError
+from tests.support.chains import (
+    BEND,
+    DECEIVE,
+    LABEL,
+    MARK,
+    MISLEAD,
+    NOISE,
+    REDIRECT,
+    ROUND,
+    TURN,
+    plan,
+)
 from tests.support.defence_examples import EXAMPLES
 from victim_service.defences import Asked, check_chain, defend
 from victim_service.defences.dawn import DawnSpec
-from victim_service.plans import Plan
 
-NOISE = {"kind": "noise", "scale": 0.1}
-LABEL = {"kind": "label_only"}
-ROUND = {"kind": "rounding", "decimals": 2}
-DECEIVE = {"kind": "deceptive_labels", "delta": 0.2, "privacy": 1.0}
-BEND = {"kind": "reverse_sigmoid", "beta": 0.01, "gamma": 0.2}
-MARK = {"kind": "dawn", "rate": 0.01}
-TURN = {"kind": "mad", "epsilon": 1.0}
-REDIRECT = {"kind": "gradient_redirection", "epsilon": 1.0}
-MISLEAD = {"kind": "adaptive_misinformation", "tau": 0.5}
 MARKED = DawnSpec(rate=0.2)
 AFTER = [
     spec
@@ -25,11 +27,6 @@ AFTER = [
     for spec in specs
     if kind != "dawn" and spec.argmax_kept
 ]
-
-
-def plan(chain: list[dict[str, object]], **fields: object) -> Plan:
-    document = {"name": "p", "label_mode": "soft", "defences": chain, **fields}
-    return validate(document, Plan, origin="p.yaml")
 
 
 @pytest.mark.parametrize(
