@@ -18,7 +18,13 @@ from typing import Literal, NamedTuple, Protocol
 import numpy as np
 
 from attacker.dealing import Dealer, Spread
-from attacker.errors import AccountSuspended, BudgetExhausted, MaterialChanged, RateLimited
+from attacker.errors import (
+    AccountSuspended,
+    BudgetExhausted,
+    MaterialChanged,
+    RateLimited,
+    Refusal,
+)
 from attacker.journal import ANSWERED, PLANNED, Batch, Counts, Journal
 from attacker.oracle import Oracle, labels_of
 from attacker.samplers import Sampler
@@ -29,7 +35,10 @@ from shared.audio import to_int16
 
 End = Literal["budget-spent", "caps-met", "account-exhausted", "out-of-patience"]
 """``caps-met``: the sampler wants no more; ``account-exhausted``: the account buys no more;
-``out-of-patience``: it buys no more for longer than the client waits."""
+``out-of-patience``: it buys no more for longer than the client waits. A Sybil's: none of them."""
+
+_BUYS_NO_MORE = (AccountSuspended, BudgetExhausted, RateLimited)
+"""What ends an account's part in a campaign; such a request was charged nothing."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +118,7 @@ class Campaign:
         self._answered_before = journal.counts().answered
         dealt = ((account_in(key), clips) for key, clips in journal.sizes())
         self._dealer = Dealer(settings.budget, settings.accounts, settings.spread, dealt)
+        self._refusals: dict[int, Refusal] = {}  # of the accounts that buy no more
         self._suffixes = suffixes(settings.accounts)
 
     async def run(self) -> End:
@@ -150,6 +160,8 @@ class Campaign:
             if self.journal.next_index() == start and self.sampler.satisfied:
                 return "caps-met"
             await self._buy(self._propose(iteration, min(end, limit)))
+            if self.journal.next_index() < end and self._refusals:
+                raise self._why_nobody_buys()
             if limit < end:
                 return "account-exhausted"
         return "budget-spent"
@@ -168,8 +180,8 @@ class Campaign:
         return bought + account.remaining
 
     def _propose(self, iteration: int, end: int) -> Iterator[Wanted]:
-        """Yield what to plan next, up to query index ``end``."""
-        while (first := self.journal.next_index()) < end:
+        """Yield what to plan next, up to query index ``end``, while an account buys it."""
+        while (first := self.journal.next_index()) < end and self._dealer.left:
             account, clips = self._dealer.deal(min(self.settings.batch_clips, end - first))
             yield Wanted(iteration, first, clips, self._suffixes[account])
 
@@ -218,9 +230,33 @@ class Campaign:
         return clips, hashlib.sha256(clips.tobytes()).hexdigest()
 
     async def _query(self, clips: np.ndarray, batch: Batch) -> None:
-        answers = await self.oracle.classify(clips, batch.key)
+        while True:
+            try:
+                answers = await self.oracle.classify(clips, batch.key)
+                break
+            except _BUYS_NO_MORE as refusal:
+                batch = self._pass_on(batch, refusal)
         self.journal.answer(batch, answers)
         self._observe_in_order()
+
+    def _pass_on(self, batch: Batch, refusal: Refusal) -> Batch:
+        """Return ``batch`` under the key of another account; where there is none, raise."""
+        refused = account_in(batch.key)
+        is_new = refused not in self._refusals
+        self._refusals[refused] = refusal
+        account = self._dealer.pass_on(refused, batch.clips)
+        if account is None:
+            raise self._why_nobody_buys()
+        if is_new:
+            self.listener.note(
+                f"Account {refused + 1} of {self.settings.accounts} buys no more, and the others "
+                f"go on: {refusal.detail or refusal}"
+            )
+        return self.journal.pass_on(batch, self._suffixes[account])
+
+    def _why_nobody_buys(self) -> Refusal:
+        """Return the refusal that ends the campaign: one that time mends, where there is one."""
+        return max(self._refusals.values(), key=lambda refusal: isinstance(refusal, RateLimited))
 
     async def _reap(self, running: set[asyncio.Task[None]]) -> set[asyncio.Task[None]]:
         done, left = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)

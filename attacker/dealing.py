@@ -1,7 +1,8 @@
 """How the accounts of a Sybil share a budget: each buys its own part of it, to the clip.
 
 So a key whose budget is its account's share buys all of it, however large batches are and wherever
-iterations end, and all keys together buy the budget and nothing more.
+iterations end, and all keys together buy the budget and nothing more. What an account that is
+refused has not bought of its share stays its own: nobody else's key has a budget for it.
 """
 
 from collections.abc import Iterable
@@ -27,6 +28,7 @@ class Dealer:
     ) -> None:
         """``bought`` are the batches that were dealt before: (number of the account, clips)."""
         self.spread = spread
+        self._refused: set[int] = set()
         self._left = list(shares(budget, accounts))
         for account, clips in bought:
             self._left[account] -= clips
@@ -34,12 +36,39 @@ class Dealer:
     def deal(self, most: int) -> tuple[int, int]:
         """Return the number of the account that buys next, and how many of ``most`` clips it buys.
 
-        Clips are left of some share as long as fewer than the budget were dealt.
+        There must be some :attr:`left`; there is until the budget was dealt, if nobody is refused.
         """
-        if self.spread == "in_turn":  # among equal batches, that is one after the other
-            account = self._left.index(max(self._left))
-        else:
-            account = next(number for number, left in enumerate(self._left) if left > 0)
+        account = self._turn(at_least=1)
+        if account is None:
+            raise ValueError("nothing is left that could be dealt")
         clips = min(most, self._left[account])
         self._left[account] -= clips
         return account, clips
+
+    @property
+    def left(self) -> bool:
+        """Whether an account that is not refused has clips left of its share."""
+        return self._turn(at_least=1) is not None
+
+    def pass_on(self, refused: int, clips: int) -> int | None:
+        """Deal a batch of ``clips``, which account ``refused`` may not buy, to another account.
+
+        Nothing more is dealt to the one that is refused. None: nobody has so many clips left.
+        """
+        self._refused.add(refused)
+        account = self._turn(at_least=clips)
+        if account is not None:
+            self._left[refused] += clips
+            self._left[account] -= clips
+        return account
+
+    def _turn(self, at_least: int) -> int | None:
+        """Return the account whose turn it is among those with ``at_least`` clips left."""
+        able = [
+            number
+            for number, left in enumerate(self._left)
+            if left >= at_least and number not in self._refused
+        ]
+        if self.spread == "in_turn":  # among equal batches, that is one after the other
+            return max(able, key=self._left.__getitem__, default=None)
+        return min(able, default=None)

@@ -160,7 +160,7 @@ class Journal:
         ``suffix`` ends the idempotency key.
         """
         number = int(self._one("SELECT COALESCE(MAX(number), -1) + 1 FROM batches"))
-        key = f"{self.campaign_id}-{number}{suffix}"
+        key = self._key(number, suffix)
         batch = Batch(number, iteration, first_index, clips, key, payload_sha256)
         with self._db:
             self._db.execute(
@@ -171,6 +171,20 @@ class Journal:
         self._count(planned=clips, iteration=iteration - self.counts().iteration)
         return batch
 
+    def pass_on(self, batch: Batch, suffix: str) -> Batch:
+        """Give a planned batch, which was refused, a key that ends in ``suffix``; return it anew.
+
+        It is on disk before the batch is sent under that key.
+        """
+        moved = replace(batch, key=self._key(batch.number, suffix))
+        with self._db:
+            changed = self._db.execute(
+                "UPDATE batches SET key = ? WHERE number = ? AND state = ?",
+                (moved.key, batch.number, PLANNED),
+            ).rowcount
+        _demand_one(changed, batch)
+        return moved
+
     def answer(self, batch: Batch, answers: np.ndarray) -> None:
         """Put the victim's answers to ``batch`` on disk: (B, K) float32, or (B,) int64 (hard)."""
         data = np.ascontiguousarray(answers, dtype=self._dtype).tobytes()
@@ -180,8 +194,7 @@ class Journal:
                 "WHERE number = ? AND state = ?",
                 (ANSWERED, data, time.time(), batch.number, PLANNED),
             ).rowcount
-        if changed != 1:
-            raise JournalError(f"batch {batch.number} is not awaiting an answer. Report this bug.")
+        _demand_one(changed, batch)
         self._count(answered=batch.clips)
 
     def observe(self, batch: Batch, labels: np.ndarray, keep: np.ndarray) -> None:
@@ -279,6 +292,9 @@ class Journal:
             answers[start:end] = self._decode(data)[: end - start]
         return Rows(table[:, 0], table[:, 2], table[:, 3].astype(bool), answers)
 
+    def _key(self, number: int, suffix: str) -> str:
+        return f"{self.campaign_id}-{number}{suffix}"
+
     @property
     def _dtype(self) -> type[np.float32] | type[np.int64]:
         return np.int64 if self.identity["label_mode"] == "hard" else np.float32
@@ -293,6 +309,11 @@ class Journal:
     def _meta(self, name: str) -> str | None:
         row = self._db.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
         return None if row is None else str(row[0])
+
+
+def _demand_one(changed: int, batch: Batch) -> None:
+    if changed != 1:
+        raise JournalError(f"batch {batch.number} is not awaiting an answer. Report this bug.")
 
 
 def _begin(connection: sqlite3.Connection, identity: Mapping[str, Any]) -> None:

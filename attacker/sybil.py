@@ -2,7 +2,10 @@
 
 Which account buys a batch is decided when it is planned, and is written into its idempotency key
 before it goes over the wire. So a batch that is sent again, in this process or after a crash, goes
-to the account that may have paid for it.
+to the account that may have paid for it. One that is refused there, because the account is
+suspended or has spent its budget, passes to another account, under that one's key. Had the first
+account paid for it and lost the answer, then that payment is lost: a suspended account is told
+nothing, not even what it has paid for.
 """
 
 import asyncio
@@ -55,8 +58,7 @@ def as_one(oracles: Sequence[Oracle]) -> Oracle:
 class SybilOracle:
     """One victim, asked from several accounts; a batch goes where its idempotency key says.
 
-    Together they have the budgets and rates of all. The campaign ends when the account whose turn
-    it is buys no more, so all should have the same budget.
+    Together they have the budgets and rates of all.
     """
 
     def __init__(self, oracles: Sequence[Oracle]) -> None:

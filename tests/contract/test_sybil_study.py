@@ -1,12 +1,16 @@
 """Policies that count per account, against one account and against a Sybil's, over HTTP."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from attacker.lab.admin import AdminClient
 from attacker.lab.study.keys import KEY_NAME
+from shared.contract import AccountLadder
 from tests.support.command_line import caller
-from tests.support.laboratory import laboratory
+from tests.support.laboratory import Laboratory, laboratory
 from tests.support.studies import write_study
 from tests.support.tables import write_proxy
 
@@ -46,3 +50,47 @@ def test_what_an_account_is_refused_a_sybil_gets(
         assert call(*words, key="")[0] == 0
         assert lab.rows() == rows
         assert sorted(lab.spent().values()) == [10] * 5
+
+
+SUSPENDING = {
+    "id": "suspending", "label": "Suspends", "label_modes": ["soft"],
+    "plan": {
+        "rate_per_s": 8.0, "burst": 5,  # time to suspend somebody in
+        "ladder": {"steps": [{"kind": "suspend"}]},
+    },
+}  # fmt: skip
+
+
+def suspend_the_first(lab: Laboratory) -> None:
+    """Suspend the first account that bought something."""
+    with AdminClient(lab.url, lab.keys["admin"]) as operator:
+        deadline = time.monotonic() + 200
+        while not (bought := [name for name, spent in lab.spent().items() if spent]):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        order = {"rung": 1, "reason": "a test"}
+        operator.ask("PUT", f"/v1/admin/accounts/{bought[0]}/ladder", AccountLadder, order)
+
+
+@pytest.mark.timeout(300)
+def test_a_suspended_account_costs_a_sybil_what_it_had_left_and_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_study(
+        tmp_path / "tiny.yaml", budgets=[60], by_budget={}, plans=[SUSPENDING], marks=[0.5, 1],
+        query={"batch_clips": 5, "in_flight": 2},
+        attackers__1__by_plan={"suspending": {"query": {"accounts": 3}}},
+        attackers__0=None, corpora__proxy__root=str(write_proxy(tmp_path / "proxy")),
+    )  # fmt: skip
+    with laboratory(tmp_path) as lab:
+        call = caller(monkeypatch, capsys, lab.url, str(tmp_path / "cache"))
+        with ThreadPoolExecutor(1) as pool:
+            suspending = pool.submit(suspend_the_first, lab)
+            code, output = call("study", str(path), *lab.options, key="")
+            suspending.result()
+        assert code == 0, output
+        (row,) = lab.rows().values()
+        first, *others = sorted(lab.spent().values())
+        assert others == [20, 20], "the others did not go on"
+        assert 0 < first < 20, "the account was not suspended in time: nothing was tested"
+        assert row["bought"] == row["charged"] == first + 40

@@ -48,3 +48,30 @@ def test_what_another_way_dealt_is_gone_on_with(spread: Spread) -> None:
     dealt = [dealer.deal(4) for _ in range(3)]
     assert {number for number, _ in dealt} <= {1, 2}
     assert sum(clips for _, clips in dealt) <= 12
+
+
+@pytest.mark.parametrize("spread", SPREADS)
+def test_a_refused_batch_passes_to_who_can_buy_all_of_it(spread: Spread) -> None:
+    dealer = Dealer(30, 3, spread, [(1, 7)])
+    assert dealer.deal(4) == (0, 4)
+    assert dealer.pass_on(0, 4) == 2, "account 1 has three clips left"
+    # Nothing more for 0, though it has its whole share; 1 and 2 buy theirs to the clip.
+    dealt = []
+    while dealer.left:
+        dealt.append(dealer.deal(4))
+    assert {number for number, _ in dealt} == {1, 2}
+    assert sum(clips for number, clips in dealt if number == 1) == 3
+    assert sum(clips for number, clips in dealt if number == 2) == 6
+
+
+def test_nobody_is_left_where_all_are_refused() -> None:
+    dealer = Dealer(30, 2, "in_turn")
+    dealer.deal(5)
+    assert dealer.pass_on(0, 5) == 1
+    assert dealer.pass_on(1, 5) is None
+    assert not dealer.left
+
+
+def test_a_share_that_was_refused_waits_for_its_account() -> None:
+    dealt = [(0, 5), (1, 15)]
+    assert Dealer(30, 2, "contiguous", dealt).deal(50) == (0, 10)

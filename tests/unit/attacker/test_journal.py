@@ -5,6 +5,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -141,6 +142,18 @@ def test_an_answer_is_taken_once(tmp_path: Path) -> None:
     with pytest.raises(JournalError, match="not awaiting"):
         journal.answer(batch, answers(4, seed=1))
     assert np.array_equal(journal.answers(batch), answers(4))
+
+
+def test_a_refused_batch_is_passed_on_under_another_key(tmp_path: Path) -> None:
+    journal = Journal.open(tmp_path, IDENTITY)
+    batch = journal.plan(iteration=1, first_index=0, clips=4, payload_sha256="00", suffix="-a0")
+    moved = journal.pass_on(batch, "-a1")
+    assert moved == replace(batch, key=batch.key.removesuffix("-a0") + "-a1")
+    assert journal.batches(PLANNED) == [moved]
+    journal.answer(moved, answers(4))
+    with pytest.raises(JournalError, match="not awaiting"):
+        journal.pass_on(moved, "-a2")
+    journal.close()
 
 
 @pytest.mark.parametrize("change", [{"victim": "w"}, {"seed": 1}, {"material": "new"}])

@@ -1,6 +1,7 @@
 """Several accounts: who buys what, and that a batch stays with the account that paid for it."""
 
 import asyncio
+import contextlib
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,12 @@ import pytest
 from attacker.campaign import Campaign, CampaignSettings, End
 from attacker.commands.options import read_keys
 from attacker.dealing import Spread, shares
-from attacker.errors import ExperimentError, VictimUnreachable
+from attacker.errors import (
+    AccountSuspended,
+    ExperimentError,
+    RateLimited,
+    VictimUnreachable,
+)
 from attacker.journal import Journal
 from attacker.samplers import SamplerContext
 from attacker.samplers.keep_all import KeepAllSpec
@@ -142,6 +148,99 @@ def test_a_campaign_ends_where_an_account_buys_no_more(tmp_path: Path) -> None:
     how = settings("in_turn", budget=90, batch_clips=10)
     assert run(tmp_path, SybilOracle(accounts), how) == "account-exhausted"
     assert [account.spent for account in accounts] == [20, 20, 20]
+
+
+class Stopped(Named):
+    """Is sold ``most`` clips, and is then refused for good, or for longer than anyone waits."""
+
+    most: int = 10**9
+    for_good: bool = True
+
+    async def classify(self, clips: np.ndarray, key: str) -> np.ndarray:
+        if key not in self.charged and self.spent + len(clips) > self.most:
+            self.sent.append(key)
+            raise AccountSuspended("watched") if self.for_good else RateLimited(retry_after_s=9e9)
+        return await super().classify(clips, key)
+
+
+def stopped(*most: int, for_good: bool = True) -> list[Stopped]:
+    found = []
+    for number, clips in enumerate(most):
+        found.append(Stopped())
+        found[-1].name, found[-1].most, found[-1].for_good = f"s{number}", clips, for_good
+    return found
+
+
+@pytest.mark.parametrize("spread", ["in_turn", "contiguous"])
+def test_the_others_go_on_when_one_account_is_suspended(spread: Spread, tmp_path: Path) -> None:
+    accounts = stopped(16, 34, 34)
+    how = settings(spread, budget=102)
+    assert run(tmp_path, SybilOracle(accounts), how) == "account-exhausted"
+    assert [account.spent for account in accounts] == [16, 34, 34]
+    journal = Journal.read(tmp_path)
+    rows, keys = journal.rows(), [batch.key for batch in journal.batches("OBSERVED")]
+    journal.close()
+    assert rows.indices.tolist() == list(range(84)), "a clip of the refused batch was left out"
+    assert sorted(keys) == sorted(key for account in accounts for key in account.charged)
+
+    # Suspended still: asked once more each time, and nothing is bought or charged.
+    assert run(tmp_path, SybilOracle(accounts), how) == "account-exhausted"
+    assert [account.spent for account in accounts] == [16, 34, 34]
+    accounts[0].most = 34  # the operator lifts it: the account buys what is left of its share
+    assert run(tmp_path, SybilOracle(accounts), how) == "budget-spent"
+    assert [account.spent for account in accounts] == [34, 34, 34]
+
+
+def test_a_sybil_ends_when_all_its_accounts_are_suspended(tmp_path: Path) -> None:
+    accounts = stopped(16, 8, 0)
+    assert run(tmp_path, SybilOracle(accounts), settings("in_turn")) == "account-exhausted"
+    assert [account.spent for account in accounts] == [16, 8, 0]
+
+
+@pytest.mark.parametrize("for_good", [True, False])
+def test_it_ends_as_whoever_can_still_be_waited_for(for_good: bool, tmp_path: Path) -> None:
+    accounts = [*stopped(8, 8), *stopped(8, for_good=for_good)]
+    accounts[2].name = "c"
+    end = "account-exhausted" if for_good else "out-of-patience"
+    assert run(tmp_path, SybilOracle(accounts), settings("in_turn")) == end
+    assert [account.spent for account in accounts] == [8, 8, 8]
+
+
+def test_budgets_need_not_be_equal(tmp_path: Path) -> None:
+    accounts = customers("a", "b", "c")
+    for account, budget in zip(accounts, (10, 30, 40), strict=True):
+        account.budget = budget
+    how = settings("in_turn", budget=90, batch_clips=10)
+    assert run(tmp_path, SybilOracle(accounts), how) == "account-exhausted"
+    assert [account.spent for account in accounts] == [10, 30, 30]
+
+
+def test_a_crash_after_a_batch_was_passed_on_pays_once(tmp_path: Path) -> None:
+    class Lost(Stopped):
+        """Charges for what was another's, and loses the answer."""
+
+        lost: bool = False
+
+        async def classify(self, clips: np.ndarray, key: str) -> np.ndarray:
+            answers = await super().classify(clips, key)
+            if not self.lost and any(key[:-1] == other[:-1] for other in accounts[0].sent):
+                self.lost = True
+                raise VictimUnreachable("lost")
+            return answers
+
+    accounts = stopped(16, 34, 34)
+    for number in (1, 2):
+        accounts[number] = Lost()
+        accounts[number].name = f"l{number}"
+    how = settings("in_turn", budget=102)
+    for _ in range(3):
+        with contextlib.suppress(VictimUnreachable):
+            end = run(tmp_path, SybilOracle(accounts), how)
+    assert end == "account-exhausted"
+    assert any(isinstance(account, Lost) and account.lost for account in accounts)
+    assert [account.spent for account in accounts] == [16, 34, 34]
+    numbers = [key.rsplit("-a")[0] for account in accounts for key in account.charged]
+    assert len(numbers) == len(set(numbers)), "a batch was paid twice"
 
 
 def test_keys_that_make_no_sybil_are_refused() -> None:
