@@ -27,7 +27,7 @@ from attacker.errors import (
     VictimUnreachable,
     refusal_of,
 )
-from attacker.oracle import OnEvent, check_answers
+from attacker.oracle import OnEvent, are_labels, check_answers
 from shared.audio import AudioError, from_npy, to_npy
 from shared.contract import (
     ACCOUNT_PATH,
@@ -156,7 +156,10 @@ class HttpOracle:
                 f"the victim's answer is not the npy array that was asked for ({error}). Check "
                 "that the URL is that of an Earshot victim, then resume."
             ) from error
-        return check_answers(answers, clips=len(clips), card=card)
+        checked = check_answers(answers, clips=len(clips), card=card)
+        if card.label_mode != "hard" and are_labels(answers):
+            self.on_event("labels-only", {"clips": len(clips), "key": key})
+        return checked
 
     async def _document(self, path: str, kind: type[DocumentT], patience_s: float) -> DocumentT:
         response = await self._send(self._client.build_request("GET", path), patience_s)

@@ -77,6 +77,7 @@ class CampaignView:
         self.n_classes = n_classes
         self.refusals = 0
         self.retries = 0
+        self._labels_only = False
         self._said_until = 0.0
 
     def counting(self, on_event: Callable[[str, dict[str, Any]], None]) -> Any:
@@ -87,6 +88,8 @@ class CampaignView:
             self.retries += kind == "retry"
             on_event(kind, facts)
             self._say_wait(facts.get("wait_s", 0.0))
+            if kind == "labels-only":
+                self._say_labels_only()
 
         return event
 
@@ -96,6 +99,14 @@ class CampaignView:
         if wait_s >= _WAIT_WORTH_SAYING_S and now >= self._said_until:
             self._said_until = now + wait_s
             self.note(f"the plan's rate is used up; waits {show_wait(wait_s)}.")
+
+    def _say_labels_only(self) -> None:
+        if not self._labels_only:
+            self._labels_only = True
+            self.note(
+                "the victim tells labels alone now, less than its card says; it may watch this "
+                "account. They are kept, each as a probability of 1."
+            )
 
     def progress(self, progress: CampaignProgress) -> None:
         """Show the state after an observed batch."""

@@ -9,7 +9,8 @@ from attacker.errors import BadAnswer
 from shared.contract import AccountStatus, ModelCard
 
 OnEvent = Callable[[str, dict[str, Any]], None]
-"""Called as (``refusal``, ``retry`` or ``proof``, what is known of it) for all but an answer."""
+"""Called as (``refusal``, ``retry`` or ``proof``, what is known of it) for all but an answer, and
+as ``labels-only`` for answers that tell less than the victim's card says."""
 
 
 class Oracle(Protocol):
@@ -46,21 +47,30 @@ def labels_of(answers: np.ndarray) -> np.ndarray:
     return labels.astype(np.int64)
 
 
+def are_labels(answers: np.ndarray) -> bool:
+    """Say whether ``answers`` look like those of hard mode."""
+    return answers.ndim == 1 and answers.dtype.kind == "i"
+
+
 def check_answers(answers: np.ndarray, *, clips: int, card: ModelCard) -> np.ndarray:
     """Return ``answers`` in the type that their label mode has.
+
+    A victim that grows suspicious may tell an account labels alone, whatever its card says; each
+    is then all that is known of its clip, and is returned as a probability of 1.
 
     Raises:
         BadAnswer: wrong shape or type, NaN, a probability outside [0, 1], or an unknown label.
     """
     advice = "Nothing of it was used. Check the victim's version, then resume."
     k = len(card.labels)
-    if card.label_mode == "hard":
+    if card.label_mode == "hard" or are_labels(answers):
         if answers.shape != (clips,) or answers.dtype.kind != "i":
             found = f"{answers.dtype} {answers.shape}"
             raise BadAnswer(f"the victim answered {found}, not {clips} labels. {advice}")
         if answers.min() < 0 or answers.max() >= k:
             raise BadAnswer(f"the victim answered a label outside [0, {k}). {advice}")
-        return answers.astype(np.int64)
+        labels = answers.astype(np.int64)
+        return labels if card.label_mode == "hard" else np.eye(k, dtype=np.float32)[labels]
     if answers.shape != (clips, k) or answers.dtype.kind != "f":
         found = f"{answers.dtype} {answers.shape}"
         raise BadAnswer(f"the victim answered {found}, not ({clips}, {k}) floats. {advice}")

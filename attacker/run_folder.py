@@ -44,7 +44,7 @@ class RunFolder:
         return self.path / campaign / SURROGATES_NAME / str(mark)
 
     def on_event(self, campaign: str) -> OnEvent:
-        """Return a listener that appends refusals and retries to the campaign's events.jsonl."""
+        """Return a listener that appends refusals, retries and the like to events.jsonl."""
         path = self.campaign(campaign) / EVENTS_NAME
 
         def write(event: str, facts: dict[str, Any]) -> None:
@@ -56,7 +56,7 @@ class RunFolder:
         return write
 
     def events(self, campaign: str) -> list[dict[str, Any]]:
-        """Return the refusals and retries of ``campaign``; a last line cut short is left out."""
+        """Return what the listener of ``campaign`` wrote; a last line cut short is left out."""
         path = self.campaign(campaign) / EVENTS_NAME
         found = []
         for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:

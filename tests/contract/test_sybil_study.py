@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from attacker.journal import Journal
 from attacker.lab.admin import AdminClient
 from attacker.lab.study.keys import KEY_NAME
 from shared.contract import AccountLadder
@@ -56,20 +57,21 @@ SUSPENDING = {
     "id": "suspending", "label": "Suspends", "label_modes": ["soft"],
     "plan": {
         "rate_per_s": 8.0, "burst": 5,  # time to suspend somebody in
-        "ladder": {"steps": [{"kind": "suspend"}]},
+        "ladder": {"steps": [{"kind": "degrade", "label_mode": "hard"}, {"kind": "suspend"}]},
     },
 }  # fmt: skip
 
 
 def suspend_the_first(lab: Laboratory) -> None:
-    """Suspend the first account that bought something."""
+    """Suspend the first account that bought something, and tell another labels alone."""
     with AdminClient(lab.url, lab.keys["admin"]) as operator:
         deadline = time.monotonic() + 200
-        while not (bought := [name for name, spent in lab.spent().items() if spent]):
+        while len(bought := [name for name, spent in lab.spent().items() if spent]) < 2:
             assert time.monotonic() < deadline
             time.sleep(0.05)
-        order = {"rung": 1, "reason": "a test"}
-        operator.ask("PUT", f"/v1/admin/accounts/{bought[0]}/ladder", AccountLadder, order)
+        for account, rung in zip(bought, (2, 1), strict=False):
+            order = {"rung": rung, "reason": "a test"}
+            operator.ask("PUT", f"/v1/admin/accounts/{account}/ladder", AccountLadder, order)
 
 
 @pytest.mark.timeout(300)
@@ -94,3 +96,8 @@ def test_a_suspended_account_costs_a_sybil_what_it_had_left_and_no_more(
         assert others == [20, 20], "the others did not go on"
         assert 0 < first < 20, "the account was not suspended in time: nothing was tested"
         assert row["bought"] == row["charged"] == first + 40
+        (cell,) = lab.cells()
+        journal = Journal.read(cell / "attack")
+        certain = (journal.rows().answers.max(axis=1) == 1).sum()
+        journal.close()
+        assert 0 < certain < row["bought"], "nobody was told labels alone"

@@ -231,7 +231,9 @@ def test_first_contact_is_given_up_soon(monkeypatch: pytest.MonkeyPatch) -> None
     [
         (answered(ROWS[:1]), "not \\(2, 3\\) floats"),
         (answered(ROWS[:, :2]), "not \\(2, 3\\) floats"),
-        (answered(np.array([0, 1])), "not \\(2, 3\\) floats"),
+        (answered(np.array([0])), "not 2 labels"),
+        (answered(np.array([0, 3])), "label outside"),
+        (answered(np.array([0.0, 1.0])), "not \\(2, 3\\) floats"),
         (answered(ROWS * np.float32(np.nan)), "no probabilities"),
         (answered(np.full((2, 3), np.inf, np.float32)), "no probabilities"),
         (answered(ROWS * -1), "no probabilities"),
@@ -244,6 +246,14 @@ def test_first_contact_is_given_up_soon(monkeypatch: pytest.MonkeyPatch) -> None
 def test_a_bad_answer_is_not_used(answer: httpx.Response, words: str) -> None:
     with pytest.raises(BadAnswer, match=words):
         Service(answer).ask()
+
+
+def test_labels_of_a_victim_that_says_soft_are_kept_for_what_they_tell() -> None:
+    service = Service(answered(np.array([2, 0])))
+    found = service.ask()
+    assert found.dtype == np.float32
+    assert found.tolist() == [[0, 0, 1], [1, 0, 0]]
+    assert [name for name, _ in service.events] == ["labels-only"]
 
 
 @pytest.mark.parametrize("labels", [[0, 3], [-1, 0], [0]])

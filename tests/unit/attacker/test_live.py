@@ -52,3 +52,12 @@ def test_a_long_wait_is_told_once_for_all_that_wait() -> None:
     assert (campaign.retries, len(events)) == (5, 5)
     (line,) = text.getvalue().splitlines()
     assert line.startswith("attack: the plan's rate is used up; waits 1 min 10 s, until 2")
+
+
+def test_a_victim_that_begins_to_tell_labels_alone_is_told_once() -> None:
+    text = io.StringIO()
+    campaign = CampaignView(View(Console(file=text, width=80)), "attack", 20)
+    on_event = campaign.counting(lambda kind, facts: None)
+    for _ in range(3):
+        on_event("labels-only", {"clips": 64})
+    assert text.getvalue().count("labels alone") == 1
