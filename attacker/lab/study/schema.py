@@ -109,6 +109,21 @@ class Attacker(Frozen):
             data = merge(data, self.by_plan.get(place, {}))
         return data
 
+    def demand_answer(self, plan: str, mode: str) -> None:
+        """Refuse an answer to ``plan`` that is granted knowledge and does nothing with it.
+
+        Raises:
+            ValueError: its cells would be the naive ones over again, and count as adaptive.
+        """
+        usual = {name: self.model_dump(mode="json")[name] for name in _OVERRIDES}
+        here = self.against(plan, mode)
+        if here != usual and here | {"knowledge": None} == usual | {"knowledge": None}:
+            raise ValueError(
+                f"attacker {self.id}: by_plan grants knowledge against {plan}/{mode}, and nothing "
+                "that is done there differs. Say in source, sampler, iterations, query or "
+                "surrogate what it does with it, or leave the knowledge out"
+            )
+
 
 class Honest(Frozen):
     """The honest traffic that every plan is measured with; see ``shared.honest``."""
@@ -164,6 +179,7 @@ class Study(Frozen):
         for plan in self.plans:
             for mode in self.modes_of(plan):
                 for attacker in self.attackers:
+                    attacker.demand_answer(plan.id, mode.id)
                     for budget in self.budgets:
                         self.experiment(plan, mode, attacker, budget, self.seeds[0])
         return self

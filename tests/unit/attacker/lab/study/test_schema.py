@@ -72,6 +72,10 @@ def test_an_attacker_may_be_a_sybil_everywhere_or_as_an_answer(tmp_path: Path) -
         ({"attackers__1__by_plan__rounding": {}}, "plan 'rounding'; this study's are: none, noise"),
         ({"attackers__1__by_plan__noise": {"budget": 3}}, "budget cannot differ by plan"),
         ({"attackers__1__by_plan__noise__source": {"kind": "proxy"}}, "sends no copies"),
+        (
+            {"attackers__1__by_plan": {"noise": {"knowledge": {"defence": True}}}},
+            "grants knowledge against noise/hard, and nothing that is done there differs",
+        ),
         ({"attackers__1__by_plan__noise__source": {"kind": "telepathy"}}, "valid kinds"),
         ({"attackers__0__surrogate": {"answers": {"kind": "inversion"}}}, "known defence"),
         ({"by_budget": {30: {}}}, "budget 30; this study's are: 20, 40"),
