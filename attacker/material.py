@@ -87,6 +87,8 @@ class Material:
         largest = [query.batch_clips, self.card.max_batch_clips]
         if account.burst is not None:
             largest.append(account.burst)
+        if account.daily_budget is not None:
+            largest.append(account.daily_budget // account.most_units_per_clip)
         return CampaignSettings(
             budget=self.experiment.budget,
             iterations=campaign.iterations,
