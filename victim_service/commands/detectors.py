@@ -78,11 +78,12 @@ def fit(
         )
     folder = out or checkpoint / FOLDER
     save_fitted(folder, fitted)
-    table = Table("kind", "threshold", "windows", "99.9 %", "highest by profile")
+    table = Table("kind", "threshold", "users", "windows", "99.9 %", "highest by profile")
     for kind, found in fitted.document.fits.items():
         by_profile = (f"{name} {item.highest:.3g}" for name, item in found.profiles.items())
-        row = f"{found.threshold:.4g}", str(found.windows), f"{found.q999:.4g}"
-        table.add_row(kind, *row, ", ".join(by_profile))
+        counts = str(found.users), str(found.windows)
+        figures = f"{found.threshold:.4g}", *counts, f"{found.q999:.4g}"
+        table.add_row(kind, *figures, ", ".join(by_profile))
     console.print(table)
     console.print(f"reference and thresholds in {folder}", highlight=False)
 
@@ -112,7 +113,9 @@ def try_detectors(
     plan, data = _victim(recipe, corpus_root, cache)
     identity = load_card(checkpoint)[TENSORS_HASH]
     found = load_fitted(fitted or checkpoint / FOLDER, identity)
-    table = Table("kind", "traffic", "windows", "alarms", "share", "first alarm after")
+    table = Table(
+        "kind", "traffic", "users", "accused", "windows", "alarms", "share", "first alarm after"
+    )
     with console.status("test split") as status:
         trial = Trial(checkpoint, plan, data, found)
         for reading in trial.honest(

@@ -25,7 +25,10 @@ TARGET = 0.001
 MARGIN = 0.1
 """Of the distance from the median to the highest honest score. That score alone, of 4,000, already
 asks for fewer alarms than the target."""
-USER_WINDOWS = 20
+LONG_WINDOWS, SHORT_WINDOWS = 20, 2
+"""How many windows users fill: half of all windows are of users who stay, because some detectors
+remember, and half of users who come by, because those of one user are alike, and a threshold must
+bear with users whom it was not fitted to."""
 MOST_REFERENCE, MOST_RECORDINGS = 2000, 2000
 """Clips; more would make the start and the fit slow without making windows more alike."""
 
@@ -124,25 +127,32 @@ def honest_scores(
     windows: int,
     profiles: Sequence[str] = PROFILES,
     progress: Progress | None = None,
-) -> dict[str, dict[str, list[float]]]:
-    """Return the scores of at least ``windows`` windows by kind and profile of user.
+) -> dict[str, dict[str, list[list[float]]]]:
+    """Return the scores of at least ``windows`` windows by kind and profile, a list a user.
 
-    ``windows`` are shared out over ``profiles``; every user fills ``USER_WINDOWS`` windows.
+    ``windows`` are shared out over ``profiles``.
     """
-    users = -(-windows // (USER_WINDOWS * len(profiles)))
-    found: dict[str, dict[str, list[float]]] = {
+    users = stays(-(-windows // len(profiles)))
+    found: dict[str, dict[str, list[list[float]]]] = {
         kind: {profile: [] for profile in profiles} for kind in detectors
     }
-    longest = USER_WINDOWS * max(detector.window for detector in detectors.values())
-    for number in range(users):
+    widest = max(detector.window for detector in detectors.values())
+    for number, filled in enumerate(users):
         for done, profile in enumerate(profiles, start=number * len(profiles)):
             if progress is not None:
-                progress(done, users * len(profiles))
-            stream = traffic.stream(profile, number, longest)
+                progress(done, len(users) * len(profiles))
+            stream = traffic.stream(profile, number, filled * widest)
             for kind, detector in detectors.items():
-                part = stream.part(0, USER_WINDOWS * detector.window)
-                found[kind][profile] += scores(detector, part)
+                part = stream.part(0, filled * detector.window)
+                found[kind][profile].append(list(scores(detector, part)))
     return found
+
+
+def stays(windows: int) -> list[int]:
+    """Return how many windows each user of a profile fills; together at least ``windows``."""
+    long = -(-windows // (2 * LONG_WINDOWS))
+    short = -(-(windows - long * LONG_WINDOWS) // SHORT_WINDOWS)
+    return [LONG_WINDOWS] * long + [SHORT_WINDOWS] * max(0, short)
 
 
 def fit_detectors(
@@ -180,9 +190,9 @@ def fit_detectors(
     return Fitted(reference, document)
 
 
-def fit_of(spec: DetectorSpec, by_profile: Mapping[str, Sequence[float]]) -> Fit:
+def fit_of(spec: DetectorSpec, by_profile: Mapping[str, Sequence[Sequence[float]]]) -> Fit:
     """Return the threshold of ``spec`` over honest scores: a margin above the highest of them."""
-    every = summary([score for part in by_profile.values() for score in part])
+    every = summary([user for users in by_profile.values() for user in users])
     margin = MARGIN * (every.highest - every.median)
     return Fit(
         settings=settings_of(spec),
@@ -193,10 +203,13 @@ def fit_of(spec: DetectorSpec, by_profile: Mapping[str, Sequence[float]]) -> Fit
     )
 
 
-def summary(found: Sequence[float]) -> ProfileScores:
-    """Return the figures of some scores."""
-    median, q999, highest = np.quantile(np.asarray(found), [0.5, 1 - TARGET, 1.0]).tolist()
-    return ProfileScores(windows=len(found), median=median, q999=q999, highest=highest)
+def summary(users: Sequence[Sequence[float]]) -> ProfileScores:
+    """Return the figures of the scores of some users."""
+    found = np.concatenate([np.asarray(user, dtype=np.float64) for user in users])
+    median, q999, highest = np.quantile(found, [0.5, 1 - TARGET, 1.0]).tolist()
+    return ProfileScores(
+        windows=len(found), users=len(users), median=median, q999=q999, highest=highest
+    )
 
 
 def _some(indices: list[int], rng: np.random.Generator) -> npt.NDArray[np.int64]:

@@ -25,6 +25,10 @@ class Reading:
 
     kind: str
     traffic: str
+    users: int
+    """Accounts; the windows of one resemble one another."""
+    accused: int
+    """Accounts with an alarm."""
     windows: int
     alarms: int
     first: int | None
@@ -34,7 +38,8 @@ class Reading:
         """Return the row of a table."""
         share = f"{100 * self.alarms / self.windows:.2f} %" if self.windows else ""
         first = "" if self.first is None else f"{self.first} clips"
-        return self.kind, self.traffic, str(self.windows), str(self.alarms), share, first
+        counts = (self.users, self.accused, self.windows, self.alarms)
+        return self.kind, self.traffic, *map(str, counts), share, first
 
 
 class Trial:
@@ -61,9 +66,10 @@ class Trial:
         traffic = traffic_of(self.data, self.recipe, test, self.network, seed)
         by_kind = honest_scores(traffic, self.detectors, windows, profiles, progress)
         for kind, found in by_kind.items():
-            for profile, values in found.items():
-                alarms = int((np.array(values) > self.thresholds[kind]).sum())
-                yield Reading(kind, profile, len(values), alarms, None)
+            for profile, users in found.items():
+                alarms = [sum(s > self.thresholds[kind] for s in user) for user in users]
+                windows, accused = sum(map(len, users)), sum(map(bool, alarms))
+                yield Reading(kind, profile, len(users), accused, windows, sum(alarms), None)
 
     def thief(self, name: str, clips: npt.NDArray[np.float32]) -> Iterator[Reading]:
         """Yield a reading for each detector on one account that sends ``clips`` (B, T)."""
@@ -75,4 +81,4 @@ class Trial:
         for kind, detector in self.detectors.items():
             alarms = np.array(list(scores(detector, seen))) > self.thresholds[kind]
             first = detector.window * (int(alarms.argmax()) + 1) if alarms.any() else None
-            yield Reading(kind, name, len(alarms), int(alarms.sum()), first)
+            yield Reading(kind, name, 1, int(alarms.any()), len(alarms), int(alarms.sum()), first)

@@ -37,7 +37,7 @@ def fit(checkpoint):
     rows = predictor.predict(make_clips(40, predictor.card.clip_samples, seed=7))
     seen = Seen(rows[:, 5:], rows[:, :5], np.zeros((40, 0), np.float32))
     reference = Reference(seen, np.arange(40, dtype=np.int64) % 5, 4000)
-    facts = {"windows": 9, "median": 0.1, "q999": 0.4, "highest": 0.4}
+    facts = {"windows": 9, "users": 3, "median": 0.1, "q999": 0.4, "highest": 0.4}
     spec = PradaSpec(window=20)
     one = Fit(settings=settings_of(spec), threshold=0.5, margin=0.1, profiles={}, **facts)
     document = Thresholds(

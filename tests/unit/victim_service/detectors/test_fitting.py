@@ -4,6 +4,8 @@ import json
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from shared.audio import to_wav
 from shared.checkpoint import TENSORS_HASH, load_card
@@ -12,8 +14,17 @@ from victim_service import __main__ as cli
 from victim_service.detectors import DETECTORS
 from victim_service.detectors.coverage import CoverageSpec
 from victim_service.detectors.fitted import Fitted, Thresholds, load_fitted, save_fitted
-from victim_service.detectors.fitting import TARGET, fit_of, halve
+from victim_service.detectors.fitting import (
+    LONG_WINDOWS,
+    SHORT_WINDOWS,
+    TARGET,
+    fit_detectors,
+    fit_of,
+    halve,
+    stays,
+)
 from victim_service.detectors.honest import PROFILES, HonestTraffic, Speech
+from victim_service.detectors.trying import Trial
 from victim_service.errors import StartError
 from victim_service.train import VictimRecipe, load_data, train
 
@@ -195,11 +206,37 @@ def test_reference_and_thresholds_share_no_clip(victim):
 
 
 def test_a_threshold_lies_a_margin_above_every_honest_score():
-    scores = {"one": [0.0] * 999, "other": [1.0, 3.0]}
+    scores = {"one": [[0.0] * 500, [0.0] * 499], "other": [[1.0, 3.0]]}
     fit = fit_of(CoverageSpec(), scores)
     assert (fit.highest, fit.margin, fit.threshold) == pytest.approx((3.0, 0.3, 3.3))
     assert fit.profiles["one"].highest == 0
-    assert fit.windows == 1001
+    assert (fit.windows, fit.users) == (1001, 3)
+    assert {name: item.users for name, item in fit.profiles.items()} == {"one": 2, "other": 1}
+
+
+@given(st.integers(1, 5000))
+def test_half_of_the_windows_are_of_users_who_come_by(windows):
+    users = stays(windows)
+    assert windows <= sum(users) < windows + LONG_WINDOWS
+    assert set(users) <= {LONG_WINDOWS, SHORT_WINDOWS}
+    if windows >= 100:
+        assert 0.4 < users.count(SHORT_WINDOWS) * SHORT_WINDOWS / windows < 0.52
+
+
+def test_trying_counts_accounts_beside_windows(victim):
+    data, recipe = load_data(read(victim), victim / "cache"), read(victim)
+    fitted = fit_detectors(victim / "out", recipe, data, [CoverageSpec()], windows=160)
+    threshold = fitted.document.fits["coverage"].median
+    low = fitted.document.fits["coverage"].model_copy(update={"threshold": threshold})
+    document = fitted.document.model_copy(update={"fits": {"coverage": low}})
+    trial = Trial(victim / "out", recipe, data, Fitted(fitted.reference, document))
+    readings = list(trial.honest(160))
+    assert [reading.users for reading in readings] == [len(stays(40))] * len(PROFILES)
+    assert 0 < sum(reading.accused for reading in readings) < 4 * len(stays(40))
+    assert all(reading.accused <= reading.alarms <= reading.windows for reading in readings)
+    (thief,) = trial.thief("thief", np.zeros((100, 512), np.float32))
+    assert (thief.users, thief.windows) == (1, 2)
+    assert thief.accused == (thief.alarms > 0)
 
 
 class TestHonestTraffic:
