@@ -219,8 +219,8 @@ def test_half_of_the_windows_are_of_users_who_come_by(windows):
     users = stays(windows)
     assert windows <= sum(users) < windows + LONG_WINDOWS
     assert set(users) <= {LONG_WINDOWS, SHORT_WINDOWS}
-    if windows >= 100:
-        assert 0.4 < users.count(SHORT_WINDOWS) * SHORT_WINDOWS / windows < 0.52
+    coming_by = users.count(SHORT_WINDOWS) * SHORT_WINDOWS
+    assert windows / 2 - LONG_WINDOWS <= coming_by <= windows / 2 + SHORT_WINDOWS
 
 
 def test_trying_counts_accounts_beside_windows(victim):
