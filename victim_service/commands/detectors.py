@@ -55,7 +55,7 @@ def fit(
     ] = None,
     windows: Annotated[
         int, typer.Option(min=80, help="Honest windows that each threshold is fitted to.")
-    ] = 4000,
+    ] = 8000,
     users: UsersOption = None,
     corpus_root: RootOption = None,
     cache: CacheOption = _CACHE,
@@ -99,7 +99,7 @@ def try_detectors(
         Path | None,
         typer.Option(help="Folder that `fit` wrote; CHECKPOINT/detectors unless given."),
     ] = None,
-    windows: Annotated[int, typer.Option(min=80, help="Honest windows.")] = 4000,
+    windows: Annotated[int, typer.Option(min=80, help="Honest windows.")] = 8000,
     users: UsersOption = None,
     corpus_root: RootOption = None,
     cache: CacheOption = _CACHE,

@@ -23,8 +23,8 @@ from victim_service.train import Data, VictimRecipe, identity_of
 
 TARGET = 0.001
 MARGIN = 0.1
-"""Of the distance from the median to the highest honest score. That score alone, of 4,000, already
-asks for fewer alarms than the target."""
+"""Of the distance from the median to the highest honest score. That score alone already asks for
+fewer alarms than the target; windows of one user are alike, though."""
 LONG_WINDOWS, SHORT_WINDOWS = 20, 2
 """How many windows users fill: half of all windows are of users who stay, because some detectors
 remember, and half of users who come by, because those of one user are alike, and a threshold must
@@ -161,7 +161,7 @@ def fit_detectors(
     data: Data,
     specs: Sequence[DetectorSpec],
     *,
-    windows: int = 4000,
+    windows: int = 8000,
     profiles: Sequence[str] = PROFILES,
     progress: Progress | None = None,
 ) -> Fitted:
