@@ -8,7 +8,6 @@ Reference: "Generative Extraction of Audio Classifiers for Speaker Identificatio
 """
 
 import asyncio
-import hashlib
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,28 +16,20 @@ from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 
+from attacker.buying import BUYS_NO_MORE, Buyer, sha256_of, words_of
 from attacker.dealing import Dealer, Spread
-from attacker.errors import (
-    AccountSuspended,
-    BudgetExhausted,
-    MaterialChanged,
-    RateLimited,
-    Refusal,
-)
+from attacker.errors import MaterialChanged, RateLimited
 from attacker.journal import ANSWERED, PLANNED, Batch, Counts, Journal
 from attacker.oracle import Oracle, labels_of
 from attacker.samplers import Sampler
 from attacker.sources import Source
-from attacker.sybil import account_in, suffixes
+from attacker.sybil import account_in
 from attacker.waiting import show_wait
 from shared.audio import to_int16
 
 End = Literal["budget-spent", "caps-met", "account-exhausted", "out-of-patience"]
 """``caps-met``: the sampler wants no more; ``account-exhausted``: the account buys no more;
 ``out-of-patience``: it buys no more for longer than the client waits. A Sybil's: none of them."""
-
-_BUYS_NO_MORE = (AccountSuspended, BudgetExhausted, RateLimited)
-"""What ends an account's part in a campaign; such a request was charged nothing."""
 
 
 @dataclass(frozen=True)
@@ -117,9 +108,10 @@ class Campaign:
         self._unwritten: Exception | None = None
         self._answered_before = journal.counts().answered
         dealt = ((account_in(key), clips) for key, clips in journal.sizes())
-        self._dealer = Dealer(settings.budget, settings.accounts, settings.spread, dealt)
-        self._refusals: dict[int, Refusal] = {}  # of the accounts that buy no more
-        self._suffixes = suffixes(settings.accounts)
+        dealer = Dealer(settings.budget, settings.accounts, settings.spread, dealt)
+        self._buyer = Buyer(
+            dealer, settings.accounts, settings.batch_clips, journal, oracle, listener.note
+        )
 
     async def run(self) -> End:
         """Buy until the budget is spent, every cap is met, or the account buys no more for now.
@@ -134,9 +126,6 @@ class Campaign:
         try:
             await self._buy(iter(self.journal.batches(PLANNED)))
             end = await self._buy_the_rest()
-        except (AccountSuspended, BudgetExhausted) as refusal:
-            self.listener.note(f"The account buys no more: {refusal.detail or refusal}")
-            end = "account-exhausted"
         except RateLimited as refusal:
             self.listener.note(
                 f"The plan sells no more for {show_wait(refusal.retry_after_s or 1)}, which is "
@@ -145,6 +134,9 @@ class Campaign:
                 "--patience-s, which waits for it."
             )
             end = "out-of-patience"
+        except BUYS_NO_MORE as refusal:
+            self.listener.note(f"The account buys no more: {words_of(refusal)}")
+            end = "account-exhausted"
         self._observe_in_order(over_gaps=True)
         self.journal.end(end)
         self._report()
@@ -160,10 +152,12 @@ class Campaign:
             if self.journal.next_index() == start and self.sampler.satisfied:
                 return "caps-met"
             await self._buy(self._propose(iteration, min(end, limit)))
-            if self.journal.next_index() < end and self._refusals:
-                raise self._why_nobody_buys()
+            if self.journal.next_index() < end and self._buyer.refusals:
+                raise self._buyer.why_nobody_buys()
             if limit < end:
                 return "account-exhausted"
+        if self._buyer.left_behind:
+            raise self._buyer.why_nobody_buys()
         return "budget-spent"
 
     async def _limit(self) -> int:
@@ -181,9 +175,9 @@ class Campaign:
 
     def _propose(self, iteration: int, end: int) -> Iterator[Wanted]:
         """Yield what to plan next, up to query index ``end``, while an account buys it."""
-        while (first := self.journal.next_index()) < end and self._dealer.left:
-            account, clips = self._dealer.deal(min(self.settings.batch_clips, end - first))
-            yield Wanted(iteration, first, clips, self._suffixes[account])
+        while (first := self.journal.next_index()) < end and self._buyer.buys:
+            suffix, clips = self._buyer.deal(end - first)
+            yield Wanted(iteration, first, clips, suffix)
 
     async def _buy(self, batches: Iterator[Batch] | Iterator[Wanted]) -> None:
         """Send ``batches`` with several in flight; where one fails, the others still end."""
@@ -193,7 +187,8 @@ class Campaign:
                 clips, batch = await self._prepare(wanted)
                 while len(running) >= self.settings.in_flight:
                     running = await self._reap(running)
-                running.add(asyncio.create_task(self._query(clips, batch)))
+                resent = isinstance(wanted, Batch)
+                running.add(asyncio.create_task(self._query(clips, batch, resent=resent)))
             while running:
                 running = await self._reap(running)
         except asyncio.CancelledError:
@@ -227,36 +222,11 @@ class Campaign:
 
     def _render(self, indices: np.ndarray) -> tuple[np.ndarray, str]:
         clips = to_int16(self.source.render(indices))
-        return clips, hashlib.sha256(clips.tobytes()).hexdigest()
+        return clips, sha256_of(clips)
 
-    async def _query(self, clips: np.ndarray, batch: Batch) -> None:
-        while True:
-            try:
-                answers = await self.oracle.classify(clips, batch.key)
-                break
-            except _BUYS_NO_MORE as refusal:
-                batch = self._pass_on(batch, refusal)
-        self.journal.answer(batch, answers)
+    async def _query(self, clips: np.ndarray, batch: Batch, *, resent: bool) -> None:
+        await self._buyer.buy(clips, batch, resent=resent)
         self._observe_in_order()
-
-    def _pass_on(self, batch: Batch, refusal: Refusal) -> Batch:
-        """Return ``batch`` under the key of another account; where there is none, raise."""
-        refused = account_in(batch.key)
-        is_new = refused not in self._refusals
-        self._refusals[refused] = refusal
-        account = self._dealer.pass_on(refused, batch.clips)
-        if account is None:
-            raise self._why_nobody_buys()
-        if is_new:
-            self.listener.note(
-                f"Account {refused + 1} of {self.settings.accounts} buys no more, and the others "
-                f"go on: {refusal.detail or refusal}"
-            )
-        return self.journal.pass_on(batch, self._suffixes[account])
-
-    def _why_nobody_buys(self) -> Refusal:
-        """Return the refusal that ends the campaign: one that time mends, where there is one."""
-        return max(self._refusals.values(), key=lambda refusal: isinstance(refusal, RateLimited))
 
     async def _reap(self, running: set[asyncio.Task[None]]) -> set[asyncio.Task[None]]:
         done, left = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
@@ -267,13 +237,14 @@ class Campaign:
         return left
 
     def _observe_in_order(self, *, over_gaps: bool = False) -> None:
-        """Let the sampler decide on answered batches, up to the first that is not answered.
+        """Let the sampler decide on answered batches, up to the first that is still awaited.
 
         A campaign that ends for want of money observes beyond that, for all of it was paid.
         """
         if self._unwritten is not None:
             raise self._unwritten  # the sampler knows more than the journal: nothing may go on
-        planned = self.journal.batches(PLANNED)
+        behind = self._buyer.left_behind
+        planned = [batch for batch in self.journal.batches(PLANNED) if batch.number not in behind]
         gap = planned[0].first_index if planned and not over_gaps else None
         for batch in self.journal.batches(ANSWERED):
             if gap is not None and batch.first_index > gap:

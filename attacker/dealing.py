@@ -50,15 +50,17 @@ class Dealer:
         """Whether an account that is not refused has clips left of its share."""
         return self._turn(at_least=1) is not None
 
-    def pass_on(self, refused: int, clips: int) -> int | None:
-        """Deal a batch of ``clips``, which account ``refused`` may not buy, to another account.
+    def refuse(self, account: int) -> None:
+        """Deal nothing more to ``account``."""
+        self._refused.add(account)
 
-        Nothing more is dealt to the one that is refused. None: nobody has so many clips left.
+    def pass_on(self, clips: int) -> int | None:
+        """Deal a batch of ``clips``, which one that is refused did not buy, to another account.
+
+        None: nobody has so many clips left.
         """
-        self._refused.add(refused)
         account = self._turn(at_least=clips)
         if account is not None:
-            self._left[refused] += clips
             self._left[account] -= clips
         return account
 

@@ -80,7 +80,14 @@ class SourceError(CampaignError):
 
 
 class OracleError(EarshotError):
-    """The victim could not be asked, or its answer not be used."""
+    """The victim could not be asked, or its answer not be used.
+
+    Attributes:
+        perhaps_paid: whether the same request was sent before and got no answer, so that it may
+            have been charged, whatever is said of it now.
+    """
+
+    perhaps_paid: bool = False
 
 
 class VictimUnreachable(OracleError):

@@ -169,10 +169,20 @@ class HttpOracle:
             raise unknown_answer(response) from error
 
     async def _send(self, request: httpx.Request, patience_s: float) -> httpx.Response:
+        failures: list[Exception] = []
+        try:
+            return await self._send_until_sold(request, patience_s, failures)
+        except OracleError as error:
+            error.perhaps_paid = bool(failures)
+            raise
+
+    async def _send_until_sold(
+        self, request: httpx.Request, patience_s: float, failures: list[Exception]
+    ) -> httpx.Response:
         left = _PROOFS_A_REQUEST
         while True:
             try:
-                return await self._retry(request, patience_s)
+                return await self._retry(request, patience_s, failures)
             except ProofRequired as refusal:
                 left -= 1
                 if left < 0 or not refusal.challenge:
@@ -199,11 +209,17 @@ class HttpOracle:
         self.on_event("proof", {"bits": refusal.bits, **facts})
         return solved.proof
 
-    async def _retry(self, request: httpx.Request, patience_s: float) -> httpx.Response:
+    async def _retry(
+        self, request: httpx.Request, patience_s: float, failures: list[Exception]
+    ) -> httpx.Response:
+        """Send ``request`` until it is answered; ``failures`` gets what it was sent again for."""
         ends = time.monotonic() + patience_s
 
         def wait_s(error: Exception) -> float | bool:
-            return self._wait_s(error, ends - time.monotonic())
+            wait = self._wait_s(error, ends - time.monotonic())
+            if wait is not False:
+                failures.append(error)
+            return wait
 
         attempts = stamina.retry_context(
             on=wait_s,

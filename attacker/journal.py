@@ -12,9 +12,9 @@ import os
 import sqlite3
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import replace
+from dataclasses import astuple, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -163,11 +163,7 @@ class Journal:
         key = self._key(number, suffix)
         batch = Batch(number, iteration, first_index, clips, key, payload_sha256)
         with self._db:
-            self._db.execute(
-                f"INSERT INTO batches ({_COLUMNS}, state, planned_at) "  # noqa: S608
-                f"VALUES (?, ?, ?, ?, ?, ?, '{PLANNED}', ?)",
-                (number, iteration, first_index, clips, key, payload_sha256, time.time()),
-            )
+            self._insert(batch)
         self._count(planned=clips, iteration=iteration - self.counts().iteration)
         return batch
 
@@ -184,6 +180,35 @@ class Journal:
             ).rowcount
         _demand_one(changed, batch)
         return moved
+
+    def split(self, batch: Batch, payloads: Sequence[str]) -> list[Batch]:
+        """Put two halves in the place of a planned batch that was too large to be sold.
+
+        ``payloads`` are their hashes. They are on disk, under keys of their own, before they are
+        sent.
+        """
+        suffix = batch.key.removeprefix(self._key(batch.number, ""))
+        number = int(self._one("SELECT MAX(number) + 1 FROM batches"))
+        half = batch.clips // 2
+        parts = [
+            Batch(at, batch.iteration, first, clips, self._key(at, suffix), payload)
+            for at, first, clips, payload in zip(
+                (number, number + 1),
+                (batch.first_index, batch.first_index + half),
+                (half, batch.clips - half),
+                payloads,
+                strict=True,
+            )
+        ]
+        self._db.execute("BEGIN IMMEDIATE")
+        with self._db:
+            changed = self._db.execute(
+                "DELETE FROM batches WHERE number = ? AND state = ?", (batch.number, PLANNED)
+            ).rowcount
+            _demand_one(changed, batch)
+            for part in parts:
+                self._insert(part)
+        return parts
 
     def answer(self, batch: Batch, answers: np.ndarray) -> None:
         """Put the victim's answers to ``batch`` on disk: (B, K) float32, or (B,) int64 (hard)."""
@@ -291,6 +316,13 @@ class Journal:
             data = self._one("SELECT answers FROM batches WHERE number = ?", int(table[start, 1]))
             answers[start:end] = self._decode(data)[: end - start]
         return Rows(table[:, 0], table[:, 2], table[:, 3].astype(bool), answers)
+
+    def _insert(self, batch: Batch) -> None:
+        self._db.execute(
+            f"INSERT INTO batches ({_COLUMNS}, state, planned_at) "  # noqa: S608
+            f"VALUES (?, ?, ?, ?, ?, ?, '{PLANNED}', ?)",
+            (*astuple(batch), time.time()),
+        )
 
     def _key(self, number: int, suffix: str) -> str:
         return f"{self.campaign_id}-{number}{suffix}"

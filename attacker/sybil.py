@@ -3,9 +3,8 @@
 Which account buys a batch is decided when it is planned, and is written into its idempotency key
 before it goes over the wire. So a batch that is sent again, in this process or after a crash, goes
 to the account that may have paid for it. One that is refused there, because the account is
-suspended or has spent its budget, passes to another account, under that one's key. Had the first
-account paid for it and lost the answer, then that payment is lost: a suspended account is told
-nothing, not even what it has paid for.
+suspended or has spent its budget, passes to another account, under that one's key. But one that may
+have been paid for is left where it is until that account is served again: nothing is paid twice.
 """
 
 import asyncio

@@ -54,7 +54,8 @@ def test_what_another_way_dealt_is_gone_on_with(spread: Spread) -> None:
 def test_a_refused_batch_passes_to_who_can_buy_all_of_it(spread: Spread) -> None:
     dealer = Dealer(30, 3, spread, [(1, 7)])
     assert dealer.deal(4) == (0, 4)
-    assert dealer.pass_on(0, 4) == 2, "account 1 has three clips left"
+    dealer.refuse(0)
+    assert dealer.pass_on(4) == 2, "account 1 has three clips left"
     # Nothing more for 0, though it has its whole share; 1 and 2 buy theirs to the clip.
     dealt = []
     while dealer.left:
@@ -67,8 +68,10 @@ def test_a_refused_batch_passes_to_who_can_buy_all_of_it(spread: Spread) -> None
 def test_nobody_is_left_where_all_are_refused() -> None:
     dealer = Dealer(30, 2, "in_turn")
     dealer.deal(5)
-    assert dealer.pass_on(0, 5) == 1
-    assert dealer.pass_on(1, 5) is None
+    dealer.refuse(0)
+    assert dealer.pass_on(5) == 1
+    dealer.refuse(1)
+    assert dealer.pass_on(5) is None
     assert not dealer.left
 
 

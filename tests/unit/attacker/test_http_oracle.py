@@ -14,6 +14,7 @@ import pytest
 
 from attacker import http_oracle
 from attacker.errors import (
+    AccountSuspended,
     BadAnswer,
     BudgetExhausted,
     Draining,
@@ -215,6 +216,16 @@ def test_a_wait_for_the_rate_is_told() -> None:
     service = Service(problem("rate-limited", {"Retry-After": "0.1"}), answered())
     service.ask()
     assert ("retry", {"because": "rate-limited", "wait_s": 0.1}) in service.events
+
+
+@pytest.mark.parametrize("lost", [True, False])
+def test_a_refusal_says_whether_the_request_was_sent_before(lost: bool) -> None:
+    before = [httpx.ReadError("the answer was lost")] if lost else []
+    service = Service(*before, problem("account-suspended"))
+    with pytest.raises(AccountSuspended) as caught:
+        service.ask()
+    assert caught.value.perhaps_paid is lost
+    assert len(service.requests) == 1 + lost
 
 
 def test_first_contact_is_given_up_soon(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -156,6 +156,24 @@ def test_a_refused_batch_is_passed_on_under_another_key(tmp_path: Path) -> None:
     journal.close()
 
 
+def test_a_planned_batch_is_put_in_two_halves(tmp_path: Path) -> None:
+    journal = Journal.open(tmp_path, IDENTITY)
+    plan(journal, clips=2)
+    batch = journal.plan(iteration=1, first_index=2, clips=5, payload_sha256="00", suffix="-a1")
+    first, second = journal.split(batch, ["01", "02"])
+    assert journal.batches(PLANNED)[1:] == [first, second]
+    assert (first.first_index, first.clips, first.payload_sha256) == (2, 2, "01")
+    assert (second.first_index, second.clips, second.payload_sha256) == (4, 3, "02")
+    assert len({batch.key, first.key, second.key}) == 3
+    assert all(part.key.endswith("-a1") for part in (first, second))
+    assert journal.next_index() == 7
+    journal.answer(second, answers(3))
+    with pytest.raises(JournalError, match="not awaiting"):
+        journal.split(second, ["03", "04"])
+    assert journal.batches(PLANNED)[1:] == [first]
+    journal.close()
+
+
 @pytest.mark.parametrize("change", [{"victim": "w"}, {"seed": 1}, {"material": "new"}])
 def test_another_identity_is_refused_with_the_difference(
     tmp_path: Path, change: dict[str, Any]

@@ -12,7 +12,9 @@ from attacker.commands.options import read_keys
 from attacker.dealing import Spread, shares
 from attacker.errors import (
     AccountSuspended,
+    BatchExceedsBurst,
     ExperimentError,
+    ProofTooHard,
     RateLimited,
     VictimUnreachable,
 )
@@ -241,6 +243,123 @@ def test_a_crash_after_a_batch_was_passed_on_pays_once(tmp_path: Path) -> None:
     assert [account.spent for account in accounts] == [16, 34, 34]
     numbers = [key.rsplit("-a")[0] for account in accounts for key in account.charged]
     assert len(numbers) == len(set(numbers)), "a batch was paid twice"
+
+
+@pytest.mark.parametrize("for_good", [True, False])
+def test_what_may_be_paid_is_left_with_the_account_that_paid(
+    for_good: bool, tmp_path: Path
+) -> None:
+    class Losing(Stopped):
+        """Charges its second batch, loses the answer, and sells no more: no replay either."""
+
+        closed: bool = False
+
+        async def classify(self, clips: np.ndarray, key: str) -> np.ndarray:
+            if self.closed:
+                self.sent.append(key)
+                raise AccountSuspended if self.for_good else RateLimited(retry_after_s=9e9)
+            answers = await super().classify(clips, key)
+            if self.spent > 8:
+                self.closed = True
+                raise VictimUnreachable("lost")
+            return answers
+
+    losing = Losing()
+    losing.name, losing.for_good = "a", for_good
+    accounts = [losing, *stopped(10**6, 10**6)]
+    how = settings("in_turn", budget=102)
+    with pytest.raises(VictimUnreachable):
+        run(tmp_path, SybilOracle(accounts), how)
+    end = run(tmp_path, SybilOracle(accounts), how)
+    assert end == ("account-exhausted" if for_good else "out-of-patience")
+    assert [account.spent for account in accounts] == [16, 34, 34]
+    journal = Journal.read(tmp_path)
+    (left,) = journal.batches("PLANNED")
+    assert left.key in losing.charged, "the batch that was paid went to somebody else"
+    assert len(journal.rows().indices) == 76, "what lies behind the gap was not observed"
+    journal.close()
+
+    # The account is served again: the answer that it paid for is had, and then its share.
+    class Mended(Stopped):
+        """Another customer's patience."""
+
+    mended = Mended(charged=losing.charged)
+    mended.name = "a"
+    assert run(tmp_path, SybilOracle([mended, *accounts[1:]]), how) == "budget-spent"
+    assert [mended.spent, accounts[1].spent, accounts[2].spent] == [34, 34, 34]
+    journal = Journal.read(tmp_path)
+    assert sorted(journal.rows().indices) == list(range(102))
+    journal.close()
+
+
+def test_an_answer_that_was_lost_on_the_way_is_not_paid_for_elsewhere(tmp_path: Path) -> None:
+    class Unsure(Stopped):
+        """Charges a batch, whose answer is lost in the client, and is suspended then."""
+
+        async def classify(self, clips: np.ndarray, key: str) -> np.ndarray:
+            await super().classify(clips, key)
+            refusal = AccountSuspended("watched")
+            refusal.perhaps_paid = True
+            raise refusal
+
+    unsure = Unsure()
+    unsure.name = "a"
+    accounts = [unsure, *stopped(10**6, 10**6)]
+    end = run(tmp_path, SybilOracle(accounts), settings("in_turn", budget=102))
+    assert end == "account-exhausted"
+    charged = [key.rsplit("-a")[0] for account in accounts for key in account.charged]
+    assert len(charged) == len(set(charged))
+    assert [account.spent for account in accounts[1:]] == [34, 34]
+
+
+class Narrow(Named):
+    """Sells ``most`` clips at a time."""
+
+    most: int = 3
+
+    async def classify(self, clips: np.ndarray, key: str) -> np.ndarray:
+        if len(clips) > self.most:
+            raise BatchExceedsBurst(f"{self.most} at a time")
+        return await super().classify(clips, key)
+
+
+@pytest.mark.parametrize("most", [1, 3])
+def test_a_batch_that_is_too_large_now_is_sent_in_parts(most: int, tmp_path: Path) -> None:
+    narrow = Narrow()
+    narrow.name, narrow.most = "b", most
+    accounts = [*customers("a"), narrow, *customers("c")]
+    how = settings("in_turn", budget=90)
+    assert run(tmp_path, SybilOracle(accounts), how) == "budget-spent"
+    assert [account.spent for account in accounts] == [30, 30, 30]
+    assert max(clips for _, clips in narrow.charged.values()) <= most
+    journal = Journal.read(tmp_path)
+    assert journal.rows().indices.tolist() == list(range(90))
+    assert not journal.batches("PLANNED")
+    journal.close()
+
+
+def test_an_account_that_sells_not_even_one_clip_is_left(tmp_path: Path) -> None:
+    narrow = Narrow()
+    narrow.name, narrow.most = "b", 0
+    accounts = [*customers("a"), narrow, *customers("c")]
+    end = run(tmp_path, SybilOracle(accounts), settings("in_turn", budget=90))
+    assert end == "account-exhausted"
+    assert [account.spent for account in accounts] == [30, 0, 30]
+
+
+def test_an_account_that_asks_for_too_much_work_is_left(tmp_path: Path) -> None:
+    class Hard(Named):
+        """Asks for more work than is done."""
+
+        async def classify(self, clips: np.ndarray, key: str) -> np.ndarray:
+            raise ProofTooHard("99 bits")
+
+    hard = Hard()
+    hard.name = "b"
+    accounts = [*customers("a"), hard, *customers("c")]
+    end = run(tmp_path, SybilOracle(accounts), settings("contiguous", budget=90))
+    assert end == "account-exhausted"
+    assert [account.spent for account in accounts] == [30, 0, 30]
 
 
 def test_keys_that_make_no_sybil_are_refused() -> None:

@@ -1,0 +1,148 @@
+"""Buys one batch after another, from whichever account sells it and in whichever size.
+
+What becomes of a batch that is refused depends on whether it may have been paid for. If it was
+never sent before, it is not: it goes to another account of a Sybil, or is cut in two. Otherwise
+only the account that it was sent from can be asked again, where the answer costs nothing.
+"""
+
+import hashlib
+from collections.abc import Callable
+
+import numpy as np
+
+from attacker.dealing import Dealer
+from attacker.errors import (
+    AccountSuspended,
+    BatchExceedsBurst,
+    BudgetExhausted,
+    OracleError,
+    ProofTooHard,
+    RateLimited,
+)
+from attacker.journal import Batch, Journal
+from attacker.oracle import Oracle
+from attacker.sybil import account_in, suffixes
+
+BUYS_NO_MORE = (
+    AccountSuspended,
+    BudgetExhausted,
+    RateLimited,
+    BatchExceedsBurst,
+    ProofTooHard,
+)
+"""What ends an account's part in a campaign."""
+
+
+class Buyer:
+    """The accounts of a campaign, one or a Sybil's, and what each has been refused.
+
+    Args:
+        dealer: says whose turn it is.
+        accounts: how many there are.
+        batch_clips: most clips of a batch.
+        journal: is told of every change of a batch before it is sent.
+        oracle: the victim, as all accounts see it.
+        note: takes a sentence for people.
+    """
+
+    def __init__(
+        self,
+        dealer: Dealer,
+        accounts: int,
+        batch_clips: int,
+        journal: Journal,
+        oracle: Oracle,
+        note: Callable[[str], None],
+    ) -> None:
+        self._dealer = dealer
+        self._suffixes = suffixes(accounts)
+        self._batch_clips = batch_clips
+        self._journal = journal
+        self._oracle = oracle
+        self._note = note
+        self.refusals: dict[int, OracleError] = {}
+        """By the numbers of the accounts that buy no more."""
+        self.left_behind: set[int] = set()
+        """Numbers of planned batches that such an account may have paid for."""
+
+    @property
+    def buys(self) -> bool:
+        """Whether an account that is not refused has clips left of its share."""
+        return self._dealer.left
+
+    def deal(self, most: int) -> tuple[str, int]:
+        """Return the suffix of the account that buys next, and how many of ``most`` clips."""
+        account, clips = self._dealer.deal(min(self._batch_clips, most))
+        return self._suffixes[account], clips
+
+    async def buy(self, clips: np.ndarray, batch: Batch, *, resent: bool) -> None:
+        """Put the answers to ``clips`` (B, T) int16 on disk, unless the batch is left behind.
+
+        One that is ``resent`` was sent by an earlier process, and may have been paid for.
+
+        Raises:
+            OracleError: the victim cannot be reached, or no account is left that buys the batch.
+        """
+        while True:
+            try:
+                answers = await self._oracle.classify(clips, batch.key)
+            except BUYS_NO_MORE as refusal:
+                unpaid = not (resent or refusal.perhaps_paid)
+                if unpaid and isinstance(refusal, BatchExceedsBurst) and batch.clips > 1:
+                    await self._buy_halves(clips, batch)
+                    return
+                self._refuse(account_in(batch.key), refusal)
+                # A budget that is spent is said of what was not paid: a replay does not ask for it.
+                if not unpaid and not isinstance(refusal, BudgetExhausted):
+                    self._leave_behind(batch)
+                    return
+                batch, resent = self._pass_on(batch), False
+                continue
+            self._journal.answer(batch, answers)
+            return
+
+    async def _buy_halves(self, clips: np.ndarray, batch: Batch) -> None:
+        """Buy a batch that was too large in two parts; none that is dealt later is larger."""
+        half = batch.clips // 2
+        self._batch_clips = min(self._batch_clips, half)
+        parts = clips[:half], clips[half:]
+        batches = self._journal.split(batch, [sha256_of(part) for part in parts])
+        for part, planned in zip(parts, batches, strict=True):
+            await self.buy(part, planned, resent=False)
+
+    def _refuse(self, account: int, refusal: OracleError) -> None:
+        """Take note that ``account`` buys no more."""
+        self._dealer.refuse(account)
+        if account not in self.refusals and self.buys:
+            self._note(
+                f"Account {account + 1} of {len(self._suffixes)} buys no more, and the others go "
+                f"on: {words_of(refusal)}"
+            )
+        self.refusals[account] = refusal
+
+    def _pass_on(self, batch: Batch) -> Batch:
+        """Return ``batch``, which is not paid, under another account's key; raise without one."""
+        account = self._dealer.pass_on(batch.clips)
+        if account is None:
+            raise self.why_nobody_buys()
+        return self._journal.pass_on(batch, self._suffixes[account])
+
+    def _leave_behind(self, batch: Batch) -> None:
+        """Go on without the answer to ``batch``, which `resume` asks for again."""
+        if not self.buys:
+            raise self.why_nobody_buys()
+        self.left_behind.add(batch.number)
+
+    def why_nobody_buys(self) -> OracleError:
+        """Return the refusal that ends the campaign: one that time mends, where there is one."""
+        return max(self.refusals.values(), key=lambda refusal: isinstance(refusal, RateLimited))
+
+
+def sha256_of(clips: np.ndarray) -> str:
+    """Return the hash of a batch's samples, in hexadecimal."""
+    return hashlib.sha256(clips.tobytes()).hexdigest()
+
+
+def words_of(refusal: OracleError) -> str:
+    """Return what the victim said of a request that it refused."""
+    return getattr(refusal, "detail", "") or str(refusal)
