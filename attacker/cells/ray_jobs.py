@@ -25,6 +25,8 @@ LOSSES = 3
 LOST = 75
 """Exit code of a command that lost them all."""
 _KNOCK_S = 5.0
+_NO_SETTINGS = bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
+"""A frame of HTTP/2: settings, none."""
 _POLL_S = 0.2
 _CPU = 1
 _STORE_BYTES = 80 * 2**20
@@ -143,7 +145,7 @@ def _import_ray() -> Any:
 
 
 def _knock(address: str) -> None:
-    """Refuse an address at which nothing listens: Ray itself would try for minutes.
+    """Refuse an address at which nobody speaks gRPC: Ray itself would try for minutes.
 
     Raises:
         ExperimentError: nobody answers.
@@ -157,9 +159,31 @@ def _knock(address: str) -> None:
             f"cluster that this machine belongs to, or `{LOCAL}`."
         )
     try:
-        socket.create_connection((host.strip("[]"), int(port)), _KNOCK_S).close()
+        with socket.create_connection((host.strip("[]"), int(port)), _KNOCK_S) as connection:
+            if os.environ.get("RAY_USE_TLS") != "1":
+                _greet(connection)
     except (OSError, ValueError, OverflowError) as error:
         raise _unreachable(address, type(error).__name__) from error
+
+
+def _greet(connection: socket.socket) -> None:
+    """Begin HTTP/2, which gRPC is spoken over, and wait for the server's settings.
+
+    Raises:
+        OSError: it says nothing in time, or something else.
+
+    Reference: RFC 9113, 3.4.
+    """
+    connection.settimeout(_KNOCK_S)
+    connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + _NO_SETTINGS)
+    head = b""
+    while len(head) < len(_NO_SETTINGS):
+        part = connection.recv(len(_NO_SETTINGS) - len(head))
+        if not part:
+            raise ConnectionResetError("it closed the connection")
+        head += part
+    if head[3] != _NO_SETTINGS[3]:
+        raise ConnectionError("it does not speak gRPC")
 
 
 def _unreachable(address: str, why: str) -> ExperimentError:

@@ -41,7 +41,7 @@ def make_page(tables: StudyTables, command: str) -> Page:
     return Page(
         title=manifest.text("study", "title") or tables.folder.name,
         victim=manifest.text("victim", "name"),
-        headline=words.headline(found.choices),
+        headline=words.headline(found.choices, found.costs),
         advice=tuple(words.advice(one, found.costs) for one in found.choices),
         sections=(
             stolen.theft(found),

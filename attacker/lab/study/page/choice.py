@@ -28,7 +28,11 @@ RULES = (
     "The plan that is left when all that are beaten at some budget have gone is recommended. If "
     "several are left, or none, or one that beat nothing while others were not measured in full, "
     "it is not decided. A plan that was not measured at a budget is not beaten there.",
-    "The limits and these rules were fixed before the study, and nothing in them was tuned on it.",
+    "A limit is broken where the whole interval lies beyond it, for latency and alarms, or the "
+    "mean, for accuracy and refusals. Where an interval reaches beyond a limit it is not shown "
+    "that the plan keeps it: the plan may be recommended, and the recommendation says so.",
+    "The limits and these rules are those of the program, the same for every study; whether they "
+    "were changed after its figures were seen can be read from the program's history alone.",
 )
 
 

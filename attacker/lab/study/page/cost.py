@@ -14,7 +14,7 @@ Measure = Literal["lost", "l1", "ece"]
 
 
 class Limits(Frozen):
-    """The most that a plan may cost honest users; fixed before any study was run."""
+    """The most that a plan may cost honest users, the same in every study."""
 
     lost: float = 0.01
     """Accuracy, as a share of clips that were answered."""
@@ -70,6 +70,29 @@ class HonestCost:
             )
         return found
 
+    def unshown(self, limits: Limits = LIMITS) -> list[str]:
+        """Return the limits whose interval reaches beyond them, in words: kept or not, who knows.
+
+        Little or noisy honest traffic must not count for a plan.
+        """
+        found = []
+        if (lost := self.lost) is not None and _straddles(lost, limits.lost):
+            found.append(
+                f"that at most {100 * limits.lost:.1f} points of accuracy are lost "
+                f"({100 * (lost.low or 0):.1f} to {100 * (lost.high or 0):.1f})"
+            )
+        if (alarms := self.alarms) is not None and _straddles(alarms, limits.false_alarms):
+            found.append(
+                f"that at most {100 * limits.false_alarms:.1f} % of windows raise an alarm "
+                f"({100 * alarms.low:.2f} to {100 * alarms.high:.2f}; {alarms.trials:,} windows)"
+            )
+        if (added := self.added_p50_ms) is not None and _straddles(added, limits.added_p50_ms):
+            found.append(
+                f"that answers take at most {limits.added_p50_ms:.0f} ms longer "
+                f"({added.low or 0:+.1f} to {added.high or 0:+.1f})"
+            )
+        return found
+
     def measure(self, name: Measure) -> Spread | None:
         """Return one of the three figures of a plan's cost."""
         found: Spread | None = getattr(self, name)
@@ -108,6 +131,11 @@ def _worst(
 ) -> Spread | None:
     found = [spread([v for row in rows if (v := value(row)) is not None]) for rows in users]
     return max((one for one in found if one is not None), key=lambda s: s.mean, default=None)
+
+
+def _straddles(found: Spread | Proportion, limit: float) -> bool:
+    """Return whether the limit lies within the interval; one seed has none."""
+    return found.low is not None and found.high is not None and found.low <= limit < found.high
 
 
 def _surely(found: Spread) -> float:

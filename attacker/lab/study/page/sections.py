@@ -125,7 +125,9 @@ def _cost_table(found: Figures, mode: str, panels: Panels) -> Table:
             continue
         fronts = [m for m, pts in panels.items() for p in pts if p.offer is offer and p.on_front]
         over = paid.over()
-        tone: Tone = "does-not-hold" if over else "holds"
+        unshown = paid.unshown()
+        tone: Tone = "does-not-hold" if over else "not-decided" if unshown else "holds"
+        word = "over" if over else "not shown" if unshown else "kept"
         lost = None if paid.lost is None else _points_of(paid.lost)
         rows.append(
             (
@@ -134,7 +136,7 @@ def _cost_table(found: Figures, mode: str, panels: Panels) -> Table:
                 number(paid.added_p50_ms, "+.2f"),
                 Cell(percent(paid.refused)),
                 Cell(", ".join(_SHORT[m] for m in fronts) or DASH, strong=bool(fronts)),
-                Cell("over" if over else "kept", "; ".join(over), tone=tone),
+                Cell(word, "; ".join(over or unshown), tone=tone),
             )
         )  # fmt: skip
     return Table(heads, tuple(rows), title=f"{mode} answers")

@@ -24,15 +24,18 @@ class Advice:
     lines: tuple[str, ...]
 
 
-def headline(choices: Sequence[Choice]) -> str:
+def headline(choices: Sequence[Choice], costs: Costs) -> str:
     """Say in one sentence what to sell in every label mode."""
     chosen = [one for one in choices if one.chosen is not None]
     undecided = [one.mode for one in choices if one.chosen is None]
     parts = [f"sell {one.mode} answers under {one.chosen.label}" for one in chosen if one.chosen]
+    unshown = any(_unshown(one.chosen, costs) for one in chosen if one.chosen)
     if undecided and not chosen:
         return f"Not decided: no plan is shown to be the best for {names(undecided)} answers."
     if undecided:
         parts.append(f"for {names(undecided)} answers it is not decided")
+    if unshown:
+        parts.append("not all of what that costs honest users is shown")
     text = "; ".join(parts)
     return f"{text[0].upper()}{text[1:]}."
 
@@ -42,18 +45,32 @@ def advice(choice: Choice, costs: Costs) -> Advice:
     chosen = choice.chosen
     lines = _undecided(choice) if chosen is None else _chosen(choice, chosen, costs)
     lines += [f"{offer.label} was not considered: {why}." for offer, why in choice.refused]
+    shown = chosen is not None and not _unshown(chosen, costs)
+    verdict: str = choice.verdict
+    if chosen is not None:
+        verdict = f"sell {chosen.label}" + ("" if shown else ", if its cost is borne out")
     return Advice(
         title=f"{choice.mode} answers",
-        verdict=choice.verdict if chosen is None else f"sell {chosen.label}",
-        tone="not-decided" if chosen is None else "holds",
+        verdict=verdict,
+        tone="holds" if shown else "not-decided",
         lines=tuple(lines),
     )
+
+
+def _unshown(offer: Offer, costs: Costs) -> list[str]:
+    cost = costs.get((offer.plan, offer.mode))
+    return [] if cost is None else cost.unshown()
 
 
 def _chosen(choice: Choice, offer: Offer, costs: Costs) -> list[str]:
     lines = [_stolen(offer, against=choice.undefended)]
     if (cost := costs.get((offer.plan, offer.mode))) is not None:
         lines.append(f"What honest users pay for it: {cost_words(cost)}.")
+    lines += [
+        f"Not shown: {what}. Measure more honest traffic, on a machine that does nothing else, "
+        "before you rely on it."
+        for what in _unshown(offer, costs)
+    ]
     lines += _beaten(choice)
     if not choice.beaten:
         lines.append(
@@ -131,6 +148,8 @@ def cost_words(cost: HonestCost) -> str:
     if cost.added_p50_ms is not None:
         parts.append(f"{cost.added_p50_ms.mean:+.1f} ms")
     parts.append(f"{percent(cost.refused)} of clips refused")
+    if cost.alarms is not None:
+        parts.append(f"{100 * cost.alarms.share:.2f} % of windows alarmed")
     return ", ".join(parts)
 
 

@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 import pytest
 
 from attacker.cells.jobs import Process
-from attacker.cells.ray_jobs import LOSSES, LOST, RayProcess, ray_cluster
+from attacker.cells.ray_jobs import LOSSES, LOST, RayProcess, _knock, ray_cluster
 from attacker.cells.remote import run_command
 from attacker.errors import ExperimentError
 
@@ -145,6 +146,44 @@ def test_an_address_that_does_not_answer_is_refused_at_once() -> None:
     ):
         pass
     assert time.monotonic() - begun < 30
+
+
+@pytest.mark.parametrize("said", [None, b"SSH-2.0-OpenSSH_9.2\r\n", b""])
+def test_an_address_that_does_not_speak_grpc_is_refused_soon(said: bytes | None) -> None:
+    pytest.importorskip("ray")
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+
+        def answer() -> None:
+            connection, _ = mute.accept()
+            with connection:
+                if said is not None:
+                    connection.sendall(said)
+                    return
+                while connection.recv(100):  # takes all, and never says a word
+                    pass
+
+        threading.Thread(target=answer, daemon=True).start()
+        begun = time.monotonic()
+        with (
+            pytest.raises(ExperimentError, match="no Ray cluster answers there"),
+            ray_cluster(f"127.0.0.1:{mute.getsockname()[1]}", 1),
+        ):
+            pass
+    assert time.monotonic() - begun < 30
+
+
+def test_a_server_that_speaks_grpc_is_let_through() -> None:
+    pytest.importorskip("ray")
+    settings = bytes([0, 0, 6, 4, 0, 0, 0, 0, 0]) + bytes(6)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.sendall(settings)
+
+        threading.Thread(target=answer, daemon=True).start()
+        _knock(f"127.0.0.1:{server.getsockname()[1]}")
 
 
 def test_without_ray_it_is_said_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,7 @@ def decide(tmp_path: Path, rows: made.Rows, honest: made.Rows | None = None) -> 
 
 
 def text(choice: Choice) -> str:
-    return " ".join([words.headline([choice]), *words.advice(choice, {}).lines])
+    return " ".join([words.headline([choice], {}), *words.advice(choice, {}).lines])
 
 
 def test_a_better_plan_is_chosen(tmp_path: Path, rows: made.Rows) -> None:
@@ -173,12 +173,29 @@ def test_a_single_plan_has_no_rival(tmp_path: Path) -> None:
     assert "nothing to compare it with" in text(choice)
 
 
+def test_a_plan_whose_cost_is_not_shown_is_recommended_with_a_condition(
+    tmp_path: Path, rows: made.Rows
+) -> None:
+    honest = made.honest("none") + made.honest("guard", windows=48, alarms=0)
+    found = sections.measure(read_study(made.write_all(tmp_path, rows, honest)))
+    (choice,) = found.choices
+    assert choice.verdict == "chosen"
+    told = words.advice(choice, found.costs)
+    assert (told.verdict, told.tone) == ("sell guard, if its cost is borne out", "not-decided")
+    (line,) = [line for line in told.lines if line.startswith("Not shown")]
+    assert "0.1 % of windows raise an alarm (0.00 to 3.77; 96 windows)" in line
+    assert any("0.00 % of windows alarmed" in line for line in told.lines)
+    assert "not all of what that costs honest users is shown" in words.headline(
+        found.choices, found.costs
+    )
+
+
 def test_each_label_mode_is_decided_by_itself(tmp_path: Path, rows: made.Rows) -> None:
     rows += made.cells("none", HIGH, mode="hard") + made.both("guard", LOW, HIGH, mode="hard")
     honest = made.honest("none") + made.honest("guard")
     found = sections.measure(read_study(made.write_all(tmp_path, rows, honest)))
     soft, hard = found.choices
     assert (soft.verdict, hard.verdict) == ("chosen", "not decided")
-    assert words.headline(found.choices) == (
+    assert words.headline(found.choices, found.costs) == (
         "Sell soft answers under guard; for hard answers it is not decided."
     )

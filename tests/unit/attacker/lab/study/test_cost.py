@@ -54,6 +54,28 @@ def test_a_latency_that_differs_from_user_to_user_breaks_no_limit(tmp_path: Path
     assert found.over() == []
 
 
+def test_what_noise_or_want_of_traffic_leaves_open_is_said(tmp_path: Path) -> None:
+    noisy = made.honest("guard", seeds=3, windows=48, alarms=0)
+    for row, added in zip(noisy, (-4.0, 2.0, 26.0), strict=True):
+        row["p50_ms"] += added
+    found = cost(tmp_path, noisy)
+    assert found is not None
+    assert found.over() == []
+    alarms, latency = found.unshown()
+    assert alarms == ("that at most 0.1 % of windows raise an alarm (0.00 to 2.53; 144 windows)")
+    assert latency.startswith("that answers take at most 5 ms longer (-")
+
+
+def test_enough_quiet_traffic_leaves_nothing_open(tmp_path: Path) -> None:
+    found = cost(tmp_path, made.honest("guard", seeds=3, windows=4000, alarms=0))
+    assert found is not None
+    assert (found.over(), found.unshown()) == ([], [])
+    surely = cost(tmp_path, made.honest("guard", seeds=3, windows=1000, alarms=9))
+    assert surely is not None
+    assert len(surely.over()) == 1
+    assert surely.unshown() == [], "what is broken is not open"
+
+
 def test_other_plans_say_nothing_of_it(tmp_path: Path) -> None:
     assert cost(tmp_path, made.honest("none")) is None
     assert cost(tmp_path, []) is None
