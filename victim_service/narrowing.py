@@ -8,7 +8,13 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from shared.contract import LabelMode
-from victim_service.defences import DefenceSpec, check_forms, check_marks, leaves
+from victim_service.defences import (
+    DefenceSpec,
+    check_forms,
+    check_marks,
+    check_temperatures,
+    leaves,
+)
 from victim_service.defences.base import Form
 from victim_service.defences.label_only import LabelOnlySpec
 from victim_service.defences.rounding import RoundingSpec
@@ -36,7 +42,7 @@ def narrowed(plan: "Plan", added: Sequence[DefenceSpec], mode: Mapping[str, Any]
     after = before.model_copy(update={"defences": (*before.defences, *added), **mode})
     if mode:
         _check_mode(plan, after)
-    _check_temperatures(before, after, added)
+    check_temperatures(temperatures(after))
     return after
 
 
@@ -93,23 +99,7 @@ def _check_mode(before: "Plan", after: "Plan") -> None:
             raise ValueError(f"{name} {new} shows more than the {old} before it. Set {old} or less")
 
 
-def _check_temperatures(before: "Plan", after: "Plan", added: Sequence[DefenceSpec]) -> None:
-    """Return unless one temperature sharpens what another one flattened, or the reverse.
-
-    No other defence has an inverse among the defences.
-    """
-    earlier, later = _temperatures(before.defences), _temperatures(added)
-    if after.label_mode == "temperature" and after.temperature is not None:
-        later.append(after.temperature)
-    for temperature in later:
-        for other in earlier:
-            if (temperature - 1) * (other - 1) < 0:
-                raise ValueError(
-                    f"temperature {temperature:g} undoes the {other:g} before it. "
-                    "Leave it out, or set one that goes the same way from 1"
-                )
-        earlier.append(temperature)
-
-
-def _temperatures(chain: Sequence[DefenceSpec]) -> list[float]:
-    return [spec.temperature for spec in chain if isinstance(spec, TemperatureSpec)]
+def temperatures(plan: "Plan") -> list[float]:
+    """Return all temperatures that answers of ``plan`` go through, the label mode's last."""
+    chain = [spec.temperature for spec in plan.defences if isinstance(spec, TemperatureSpec)]
+    return chain if plan.temperature is None else [*chain, plan.temperature]

@@ -8,7 +8,13 @@ from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from shared.config import ConfigError, Frozen, load_yaml, validate
 from shared.contract import LabelMode
-from victim_service.defences import AnyDefenceSpec, DefenceSpec, check_chain, check_release
+from victim_service.defences import (
+    AnyDefenceSpec,
+    DefenceSpec,
+    check_chain,
+    check_release,
+    check_temperatures,
+)
 from victim_service.defences.base import Form
 from victim_service.detectors import AnyDetectorSpec, DetectorSpec
 from victim_service.errors import StartError
@@ -24,6 +30,7 @@ from victim_service.ledger.base import (
     key_subject,
 )
 from victim_service.ledger.records import KeyRecord
+from victim_service.narrowing import temperatures
 from victim_service.prices import PriceTier, check_tiers, money
 from victim_service.speaker_cap import SpeakerCap
 
@@ -135,6 +142,14 @@ class Plan(Frozen):
                 "first one. Set beyond: told"
             )
         check_release(self.defences, self.label_mode, _MODE_NEEDS[self.label_mode], self.top_k)
+        check_temperatures(temperatures(self))
+        for name in ("budget", "account_budget"):
+            units, least = getattr(self, name), self.reserved(1) or 1
+            if units is not None and 0 < units < least:
+                raise ValueError(
+                    f"{name} {units} never sells a clip, for leakage_price sets {least} units "
+                    f"aside for each until it is answered. Set {least} or more"
+                )
 
     @property
     def leakage_measure(self) -> Measure:

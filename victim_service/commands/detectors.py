@@ -28,6 +28,7 @@ UsersOption = Annotated[
     typer.Option(help="Kinds of honest users, with commas between; all unless given."),
 ]
 _CACHE = Path("runs/cache")
+_FEW_WINDOWS = 4000
 
 
 @app.command("list")
@@ -61,6 +62,7 @@ def fit(
     cache: CacheOption = _CACHE,
 ) -> None:
     """Fit reference and thresholds of detectors to honest traffic."""
+    from victim_service.detectors import DETECTORS
     from victim_service.detectors.fitted import FOLDER, save_fitted
     from victim_service.detectors.fitting import fit_detectors
 
@@ -85,6 +87,20 @@ def fit(
         figures = f"{found.threshold:.4g}", *counts, f"{found.q999:.4g}"
         table.add_row(kind, *figures, ", ".join(by_profile))
     console.print(table)
+    for kind, found in fitted.document.fits.items():
+        if found.threshold >= DETECTORS[kind].most:
+            console.print(
+                f"{kind} can never alarm: honest users reach {found.highest:.4g}, and so its "
+                f"threshold, {found.threshold:.4g}, is not below {DETECTORS[kind].most:g}, the "
+                "highest score that there is. Leave it out of plans, or expect other --users.",
+                highlight=False,
+            )
+    if windows < _FEW_WINDOWS:
+        console.print(
+            f"{windows:,} windows say little of one alarm in 1,000: fit with at least "
+            f"{_FEW_WINDOWS:,}.",
+            highlight=False,
+        )
     console.print(f"reference and thresholds in {folder}", highlight=False)
 
 

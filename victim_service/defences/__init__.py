@@ -22,6 +22,7 @@ from victim_service.defences.chain import (
     check_marks,
     check_release,
     check_repeats,
+    check_temperatures,
     leaves,
 )
 from victim_service.defences.confidence_buckets import ConfidenceBucketsSpec
@@ -97,6 +98,7 @@ __all__ = [
     "check_marks",
     "check_release",
     "check_repeats",
+    "check_temperatures",
     "clip_digests",
     "defend",
     "leaves",

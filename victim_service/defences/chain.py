@@ -56,6 +56,23 @@ def check_marks(specs: Sequence[DefenceSpec]) -> None:
         mark = spec.kind if spec.marks else mark
 
 
+def check_temperatures(temperatures: Sequence[float]) -> None:
+    """Return when no temperature sharpens what an earlier one flattened, or the reverse.
+
+    No other defence has an inverse among the defences.
+
+    Raises:
+        ValueError: one does.
+    """
+    for place, later in enumerate(temperatures):
+        for earlier in temperatures[:place]:
+            if (later - 1) * (earlier - 1) < 0:
+                raise ValueError(
+                    f"temperature {later:g} undoes the {earlier:g} before it. "
+                    "Leave it out, or set one that goes the same way from 1"
+                )
+
+
 def check_forms(specs: Sequence[DefenceSpec], left: Form = "soft", by: str = "") -> None:
     """Return when each link finds what it needs in rows that tell ``left`` at first.
 

@@ -7,6 +7,7 @@ looks like honest traffic. Whether a score is an alarm is decided by a threshold
 honest traffic.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -62,6 +63,8 @@ class DetectorSpec(Frozen, ABC):
 
     needs_fit: ClassVar[bool] = True
     """Whether its scores mean nothing without a threshold that was fitted to honest traffic."""
+    most: ClassVar[float] = math.inf
+    """The highest score that there is: a threshold from there on is never passed."""
 
     kind: str
     window: int = Field(default=50, ge=2, le=10_000)

@@ -1,6 +1,6 @@
 """`coverage`: how much of what the model knows a window of queries touches."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,8 @@ _SEED = 20_231
 
 class CoverageSpec(DetectorSpec):
     """Counts the labels, or the buckets of random hyperplanes, that the latest clips fell into."""
+
+    most: ClassVar[float] = 1.0
 
     kind: Literal["coverage"] = "coverage"
     over: Literal["labels", "buckets"] = "labels"

@@ -1,7 +1,7 @@
 """`fingerprints`: clips that are nearly, but not exactly, one that the account has sent before."""
 
 import hmac
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,8 @@ _ONES = np.array([bin(byte).count("1") for byte in range(256)], np.uint8)
 
 class FingerprintsSpec(DetectorSpec):
     """Counts the clips whose salted fingerprint is close to an earlier one of the account."""
+
+    most: ClassVar[float] = 1.0
 
     kind: Literal["fingerprints"] = "fingerprints"
     kept: int = Field(default=1000, ge=8, le=20_000)

@@ -1,6 +1,6 @@
 """`hardness`: how early in a training clips get the label that they keep, window by window."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,8 @@ _BATCH, _MOMENTUM, _MOST_CLIPS, _SEED = 32, 0.9, 2000, 20_221
 
 class HardnessSpec(DetectorSpec):
     """Compares the histogram of hardness in each window with that of the reference."""
+
+    most: ClassVar[float] = 2.0
 
     kind: Literal["hardness"] = "hardness"
     snapshots: int = Field(default=10, ge=2, le=50)

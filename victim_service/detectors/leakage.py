@@ -1,6 +1,6 @@
 """`leakage`: what a student would already know that was taught by the account's own answers."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,8 @@ _SEED = 20_171
 
 class LeakageSpec(DetectorSpec):
     """Fits a shadow student to all the account was answered, and examines it."""
+
+    most: ClassVar[float] = 1.0
 
     kind: Literal["leakage"] = "leakage"
     ridge: float = Field(default=0.1, gt=0, le=1e6)

@@ -1,6 +1,6 @@
 """`prada`: distances between an account's queries of one label that look drawn by a rule."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -25,6 +25,8 @@ _ALONE = np.float32(-1)
 
 class PradaSpec(DetectorSpec):
     """Tests whether each clip's distance to the nearest earlier one of its label looks normal."""
+
+    most: ClassVar[float] = 1.0
 
     kind: Literal["prada"] = "prada"
     kept: int = Field(default=256, ge=16, le=4096)

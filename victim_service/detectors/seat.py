@@ -1,6 +1,6 @@
 """`seat`: clips that lie close together in the embedding are strikes, as copies of one clip do."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -24,6 +24,8 @@ nothing."""
 
 class SeatSpec(DetectorSpec):
     """Counts the clips whose nearest earlier clips of the account are closer than a radius."""
+
+    most: ClassVar[float] = 1.0
 
     kind: Literal["seat"] = "seat"
     kept: int = Field(default=200, ge=8, le=4096)

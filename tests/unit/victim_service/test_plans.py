@@ -53,6 +53,16 @@ def test_the_shipped_plans_show_every_label_mode():
         ({"name": "audit"}, "name: keys of that scope bear this name"),
         ({"name": "admin"}, "name: keys of that scope bear this name"),
         ({"name": "Über"}, "name"),
+        (
+            {
+                "label_mode": "temperature",
+                "temperature": 2,
+                "defences": [{"kind": "temperature", "temperature": 0.5}],
+            },
+            "temperature 2 undoes the 0.5 before it",
+        ),
+        ({"leakage_price": {"most": 4}, "budget": 3}, "budget 3 never sells a clip.*Set 4 or more"),
+        ({"leakage_price": {"most": 4}, "account_budget": 3}, "account_budget 3 never sells"),
     ],
 )
 def test_a_wrong_plan_is_refused_and_the_message_names_the_key(fields, message):

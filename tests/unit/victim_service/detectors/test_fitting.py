@@ -24,6 +24,7 @@ from victim_service.detectors.fitting import (
     stays,
 )
 from victim_service.detectors.honest import PROFILES, HonestTraffic, Speech
+from victim_service.detectors.running import scores
 from victim_service.detectors.trying import Trial
 from victim_service.errors import StartError
 from victim_service.train import VictimRecipe, load_data, train
@@ -111,6 +112,25 @@ def test_fit_writes_what_a_service_reads_and_try_measures_it(victim, run, tmp_pa
     status, out, err = run("try", victim / "out", victim / "tiny.yaml", *given)
     assert (status, err) == (0, "")
     assert len([line for line in out.splitlines() if " noise " in line]) == len(DETECTORS)
+
+
+def test_fit_says_what_can_never_alarm_and_that_windows_are_few(victim, run, tmp_path):
+    chosen = tmp_path / "detectors.yaml"
+    chosen.write_text("- {kind: coverage, window: 2}\n")  # two clips soon have two labels
+    arguments = (victim / "out", victim / "tiny.yaml", "--detectors", chosen, "--out", tmp_path)
+    status, out, _ = run("fit", *arguments, "--windows", 80)
+    assert status == 0
+    told = " ".join(out.split())
+    assert "coverage can never alarm: honest users reach 1" in told
+    assert "80 windows say little of one alarm in 1,000: fit with at least 4,000" in told
+
+
+@pytest.mark.parametrize("kind", DETECTORS)
+def test_no_score_is_above_the_most_that_there_is(kind):
+    world = World()
+    detector = DETECTORS[kind](kind=kind).build(world.reference)
+    for stream in (world.one_speaker, world.everybody, world.strangers, world.jittered):
+        assert max(scores(detector, stream(400))) <= DETECTORS[kind].most
 
 
 def test_settings_of_a_file_are_fitted(victim, run, tmp_path):
