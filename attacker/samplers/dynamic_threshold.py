@@ -41,7 +41,7 @@ class DynamicThreshold(Sampler):
     def choose_caps(self, context: SamplerContext) -> np.ndarray:
         """Return ceil(alpha * c_i), (K,)."""
         counts = context.granted_class_counts("the sampler dynamic_threshold")
-        # 1.1 * 10 is a little above 11 in binary; that little must not cost a clip.
+        # 1.1 * 50 is a little above 55 in binary; that little must not cost a clip.
         caps: np.ndarray = np.ceil(self.spec.alpha * counts - 1e-9).astype(np.int64)
         # Nor may it cost the one clip that the smallest alpha asks for.
         least: np.ndarray = np.maximum(caps, np.sign(counts))

@@ -32,6 +32,11 @@ def load_table(path: Path, profile: str) -> Table:
     whole = merge(data, sizes)
     defaults = {name: whole.pop(name) for name in _ROW_DEFAULTS if name in whole}
     rows = whole.get("rows")
+    if isinstance(rows, dict):
+        raise ConfigError(
+            f"{path}: rows: write a list of rows here. As a mapping from ids, rows are changed "
+            "below `profiles`: profiles.NAME.rows."
+        )
     if isinstance(rows, list) and all(isinstance(row, dict) for row in rows):
         where = f"{path}: profiles.{profile}.rows"
         whole["rows"] = [{**defaults, **row} for row in _change(rows, changes, where)]

@@ -54,7 +54,7 @@ def _table(table: TableResult) -> list[str]:
     lines = [_line(titles), _line(["---"] + ["---:"] * (len(titles) - 1))]
     told = not words.common_note(table)
     lines += [_line(_row(row, shown, with_note=told)) for row in table.rows]
-    parts += ["\n".join(lines), *words.table_notes(table), *_lines(table)]
+    parts += ["\n".join(lines), *words.table_notes(table), *_lines(table), *_caps(table)]
     for heading, decisions in trends.groups(table):
         parts += [f"### {heading}", "\n".join(_trend(one) for one in decisions)]
     return parts
@@ -84,6 +84,27 @@ def _lines(table: TableResult) -> list[str]:
             for one in line.points
         ]
     return ["### Accuracy by queries", "\n".join(lines), "\n".join(near)]
+
+
+def _caps(table: TableResult) -> list[str]:
+    """Return what each cap would have kept, after each number of iterations."""
+    if not table.curve:
+        return []
+    counts = sorted({point.iterations for point in table.curve})
+    titles = ["cap"]
+    for n in counts:
+        titles += [f"volume, n = {n}", f"coverage, n = {n}"]
+    lines = [_line(titles), _line(["---"] + ["---:"] * (len(titles) - 1))]
+    for cap in dict.fromkeys((point.parameter, point.value) for point in table.curve):
+        cells = [f"{cap[0]} = {cap[1]:g}"]
+        for n in counts:
+            own = (p for p in table.curve if (p.parameter, p.value, p.iterations) == (*cap, n))
+            found = next(own, None)
+            cells.append(_figure(found and found.volume, "volume"))
+            cells.append(_figure(found and found.coverage, "coverage"))
+        lines.append(_line(cells))
+    heading = f"### What other caps would have kept of the answers of `{table.curve_row}`"
+    return [heading, "\n".join(lines)]
 
 
 def _row(row: RowResult, shown: Sequence[tuple[Figure, bool]], *, with_note: bool) -> list[str]:

@@ -18,7 +18,9 @@ LEFT_OUT = (
     "Intervals leave out the luck of a generator and of a source model: one WaveGAN, and one model "
     "of each task whose first layers are known (of half of the victim's speakers, of the other "
     "corpus), serve all seeds of every row that names them. Another of the same kind may do better "
-    "or worse by more than an interval shows."
+    "or worse by more than an interval shows. They are over seeds alone, all scored on the same "
+    "test clips: seeds that came out the same have an interval of no width, though other clips "
+    "would have said something else; each table says how many clips there are."
 )
 """What no interval on the page is about, in words."""
 NAMES: dict[Figure, str] = {

@@ -71,6 +71,13 @@ def test_the_largest_threshold_keeps_everything(spec: SamplerSpec) -> None:
     assert sampler.observe(np.array([0, 1, 0])).all()
 
 
+def test_binary_fractions_cost_no_clip() -> None:
+    assert 1.1 * 50 > 55
+    sampler = DynamicThresholdSpec(alpha=1.1).build(SamplerContext(2, np.array([50, 100])))
+    assert sampler.caps is not None
+    assert sampler.caps.tolist() == [55, 110]
+
+
 def test_the_smallest_alpha_keeps_one_clip_of_each_label_that_has_any() -> None:
     sampler = DynamicThresholdSpec(alpha=1e-300).build(CONTEXT)
     assert sampler.caps is not None

@@ -99,6 +99,7 @@ def test_a_circle_of_files_is_refused(tmp_path: Path) -> None:
         ("rows: []\nprofiles: {desk: {rows: [1]}}", ["profiles.desk.rows", "row ids"]),
         ("rows: []\nprofiles: {desk: {rows: {nobody: {}}}}", ["no row nobody"]),
         ("rows: 3\nprofiles: {desk: {}}", ["rows", "audio", "missing"]),
+        ("rows: {a: {}}\nprofiles: {desk: {}}", ["write a list of rows", "profiles.NAME.rows"]),
         ("rows: [3]\nprofiles: {desk: {}}", ["rows.0"]),
         ("extends: absent.yaml\nrows: []\nprofiles: {desk: {}}", ["absent.yaml", "No such file"]),
     ],

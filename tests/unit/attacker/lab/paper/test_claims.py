@@ -215,6 +215,7 @@ VOLUMES = {"low": seeds(100), "middle": seeds(200), "high": seeds(300)}
         (seeds(0.3), seeds(0.2), seeds(0.5), "does not hold"),  # its first step falls
         (seeds(0.3), seeds(0.6), seeds(0.5), "does not hold"),  # a jump, and down again
         (seeds(0.3), seeds(0.5), seeds(0.5, FAR), "not decided"),  # a jump, and then who knows
+        (seeds(0.3), seeds(0.495), seeds(0.5, NEAR[::-1]), "not decided"),  # a jump, then flat
         (seeds(0.3, FAR), seeds(0.3), seeds(0.35), "not decided"),
     ],
 )

@@ -14,6 +14,7 @@ from attacker.lab.bundle import Bundle
 from attacker.lab.paper import measure
 from attacker.lab.paper.findings import PaperResults
 from attacker.lab.paper.kept import NothingMeasuredError
+from attacker.lab.paper.markdown import render_markdown
 from attacker.lab.paper.measure import PaperMeasurement
 from attacker.lab.reading import predict_surrogate
 from attacker.lab.scores import Ruler
@@ -148,6 +149,11 @@ def test_the_curve_is_of_the_seeds_that_are_done(results: PaperResults) -> None:
     assert all(point.volume.n == 1 for point in points.values())
     assert points["tau", 1, 2].volume.mean <= 5
     assert points["tau", 5, 1].volume.mean <= points["tau", 5, 2].volume.mean
+    lines = render_markdown(results).splitlines()
+    (head,) = [place for place, line in enumerate(lines) if line.startswith("| cap |")]
+    caps = [line.split(" | ") for line in lines[head + 2 : head + 6]]
+    assert [cells[0] for cells in caps[:2]] == ["| tau = 1", "| tau = 5"]
+    assert caps[0][3].startswith(f"{points['tau', 1, 2].volume.mean:,.0f} (one seed)")
 
 
 def test_no_key_is_written(copied: World, results: PaperResults) -> None:
