@@ -278,12 +278,16 @@ def test_the_shipped_trial_can_show_one_false_alarm_in_a_thousand() -> None:
 
 
 def test_the_shipped_trial_names_cells_of_the_shipped_study(tmp_path: Path) -> None:
-    study = load_study(SHIPPED.parents[1] / "studies/query-budget.yaml", "desk")
+    study = load_study(SHIPPED.parents[1] / "studies/at-the-alarm.yaml", "desk")
     told = made.manifest({}) | {"study": study.model_dump(mode="json")}
-    made.write_all(tmp_path, made.both("none", made.HIGH, made.HIGH, mode="soft"), facts=told)
+    thieves = ("naive", "proxy", "jitter", "wavegan")
+    rows = [row for who in thieves for row in made.cells("none", made.HIGH, attacker=who)]
+    made.write_all(tmp_path, rows, facts=told)
     folder = open_study(tmp_path)
     suspects = [one for one in load_yaml(SHIPPED, DetectionTrialSpec).attackers if one.cells]
-    assert [marks_of(one, folder) for one in suspects] == [pytest.approx(made.HIGH)] * 2
+    assert {one.cells.attacker for one in suspects if one.cells} == set(thieves)
+    assert {one.name for one in suspects if one.accounts > 1} == {"naive-sybil-4", "proxy-sybil-4"}
+    assert all(marks_of(one, folder) == pytest.approx(made.HIGH) for one in suspects)
 
 
 def test_a_run_that_was_not_measured_is_no_record(tmp_path: Path, proxy: Path) -> None:
