@@ -134,4 +134,4 @@ def test_the_victims_own_training_clips_steal_it_within_three_points(
 def test_noise_steals_nothing(laboratory: Laboratory, tmp_path: Path) -> None:
     _, low, high = laboratory.accuracy(steal(laboratory, "gaussian_noise", tmp_path))
     assert low <= 1 / K
-    assert high <= 3 / K
+    assert high <= 2 / K
