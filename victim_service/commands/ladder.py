@@ -29,6 +29,7 @@ def list_rungs(ledger: LedgerOption = None) -> None:
         return [one for one in found if one is not None]
 
     table = Table("account", "rung", "in force", "alarms since", "clips watched", "latest step")
+    table.columns[0].overflow = "fold"  # the accounts of one customer often differ at their ends
     ladders = with_ledger(read_settings(ledger=ledger), read)
     for one in sorted(ladders, key=lambda one: (-one.rung, -one.alarms, one.account)):
         step = one.steps[-1] if one.steps else None
