@@ -31,8 +31,8 @@ class ProfileScores(Frozen):
     """Scores of one profile of honest users."""
 
     windows: int = Field(ge=1)
-    users: int = Field(ge=1)
-    """Whose windows they are; those of one user resemble one another."""
+    users: int | None = Field(default=None, ge=1)
+    """Whose windows they are, if it was counted; those of one user resemble one another."""
     median: float
     q999: float
     """99.9 % of the scores are at most this."""
@@ -48,7 +48,7 @@ class Fit(Frozen):
     margin: float = Field(ge=0)
     """By how much the threshold lies above the highest honest score."""
     windows: int = Field(ge=1)
-    users: int = Field(ge=1)
+    users: int | None = Field(default=None, ge=1)
     median: float
     q999: float
     highest: float
