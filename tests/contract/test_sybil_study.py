@@ -56,7 +56,7 @@ def test_what_an_account_is_refused_a_sybil_gets(
 SUSPENDING = {
     "id": "suspending", "label": "Suspends", "label_modes": ["soft"],
     "plan": {
-        "rate_per_s": 8.0, "burst": 5,  # time to suspend somebody in
+        "rate_per_s": 4.0, "burst": 5,  # time to suspend somebody in
         "ladder": {"steps": [{"kind": "degrade", "label_mode": "hard"}, {"kind": "suspend"}]},
     },
 }  # fmt: skip
