@@ -100,8 +100,8 @@ def _caps(table: TableResult) -> list[str]:
         for n in counts:
             own = (p for p in table.curve if (p.parameter, p.value, p.iterations) == (*cap, n))
             found = next(own, None)
-            cells.append(_figure(found and found.volume, "volume"))
-            cells.append(_figure(found and found.coverage, "coverage"))
+            cells.append(_figure(found.volume if found else None, "volume"))
+            cells.append(_figure(found.coverage if found else None, "coverage"))
         lines.append(_line(cells))
     heading = f"### What other caps would have kept of the answers of `{table.curve_row}`"
     return [heading, "\n".join(lines)]
