@@ -6,7 +6,6 @@ two steps loses nothing: PLANNED batches are sent again under the same key and c
 Clips are never stored: their query index makes them again.
 """
 
-import fcntl
 import json
 import os
 import sqlite3
@@ -21,7 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from attacker.errors import JournalError, JournalLocked, JournalMismatch
+from attacker.errors import JournalError, JournalMismatch
+from attacker.journal_lock import take
 from attacker.journal_rows import Batch, Counts, Rows
 
 __all__ = ["JOURNAL_NAME", "Batch", "Counts", "Journal", "Rows"]
@@ -82,7 +82,7 @@ class Journal:
             JournalError: the file is not a journal.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        lock = _lock(folder / LOCK_NAME)
+        lock = take(folder / LOCK_NAME)
         try:
             connection = sqlite3.connect(folder / JOURNAL_NAME, isolation_level=None)
             with _sqlite_errors(folder):
@@ -384,23 +384,6 @@ def _sqlite_errors(folder: Path) -> Iterator[None]:
             f"{folder / JOURNAL_NAME}: not a journal that can be read ({error}). Name another "
             "folder, or restore this one from a copy."
         ) from error
-
-
-def _lock(path: Path) -> int:
-    """Take the lock that ends with this process, however it ends."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        holder = os.read(descriptor, 32).decode("ascii", "replace").strip() or "unknown"
-        os.close(descriptor)
-        raise JournalLocked(
-            f"{path.parent}: another attacker (process {holder}) is writing this journal. Wait for "
-            "it to end, or choose another folder with --out."
-        ) from error
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, str(os.getpid()).encode(), 0)
-    return descriptor
 
 
 def _demand_same(found: Mapping[str, Any], wanted: Mapping[str, Any], folder: Path) -> None:

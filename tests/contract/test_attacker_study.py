@@ -131,7 +131,7 @@ def check_rows(rows: dict[str, dict[str, Any]]) -> None:
 def test_a_cell_that_fails_is_named_and_one_that_runs_dry_is_a_result(
     lab: Laboratory, call: Call, tmp_path: Path
 ) -> None:
-    unknown = {"knowledge": {"class_counts": str(tmp_path / "nowhere.json")}}
+    unknown = {"knowledge": {"class_counts": str(tmp_path / "nowhere.json")}, "iterations": 2}
     path = write_study(
         tmp_path / "tiny.yaml", budgets=[20], by_budget={}, plans__1__plan={"account_budget": 10},
         attackers__0__by_plan={"noise": unknown},

@@ -129,9 +129,9 @@ def try_detectors(
     plan, data = _victim(recipe, corpus_root, cache)
     identity = load_card(checkpoint)[TENSORS_HASH]
     found = load_fitted(fitted or checkpoint / FOLDER, identity)
-    table = Table(
-        "kind", "traffic", "users", "accused", "windows", "alarms", "share", "first alarm after"
-    )
+    table = Table("kind", "traffic", "users accused", "alarms", "share", "first alarm after")
+    for column in table.columns[:2]:
+        column.no_wrap = True
     with console.status("test split") as status:
         trial = Trial(checkpoint, plan, data, found)
         for reading in trial.honest(

@@ -38,8 +38,9 @@ class Reading:
         """Return the row of a table."""
         share = f"{100 * self.alarms / self.windows:.2f} %" if self.windows else ""
         first = "" if self.first is None else f"{self.first} clips"
-        counts = (self.users, self.accused, self.windows, self.alarms)
-        return self.kind, self.traffic, *map(str, counts), share, first
+        accused = f"{self.accused} of {self.users}"
+        alarms = f"{self.alarms} of {self.windows}"
+        return self.kind, self.traffic, accused, alarms, share, first
 
 
 class Trial:

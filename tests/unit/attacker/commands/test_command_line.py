@@ -100,9 +100,9 @@ def test_what_ships_validates(call: Call) -> None:
 
 
 def test_what_is_counted_once_is_in_the_singular(call: Call) -> None:
-    code, output = call("validate", str(ROOT / "attacker/experiments/paper/curve.yaml"))
+    code, output = call("validate", str(ROOT / "attacker/experiments/paper/curve-100k.yaml"))
     assert code == 0
-    assert "5 rows, 1 seed, 144,000 clips in all" in output
+    assert "1 row, 1 seed, 100,000 clips in all" in output
 
 
 def test_list_shows_every_kind_with_its_fields(call: Call) -> None:
