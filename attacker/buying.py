@@ -106,7 +106,7 @@ class Buyer:
         half = batch.clips // 2
         self._batch_clips = min(self._batch_clips, half)
         parts = clips[:half], clips[half:]
-        batches = self._journal.split(batch, [sha256_of(part) for part in parts])
+        batches = self._journal.split(batch, [(len(part), sha256_of(part)) for part in parts])
         for part, planned in zip(parts, batches, strict=True):
             await self.buy(part, planned, resent=False)
 

@@ -159,7 +159,7 @@ class Journal:
 
         ``suffix`` ends the idempotency key.
         """
-        number = int(self._one("SELECT COALESCE(MAX(number), -1) + 1 FROM batches"))
+        number = self._next_number()
         key = self._key(number, suffix)
         batch = Batch(number, iteration, first_index, clips, key, payload_sha256)
         with self._db:
@@ -181,25 +181,18 @@ class Journal:
         _demand_one(changed, batch)
         return moved
 
-    def split(self, batch: Batch, payloads: Sequence[str]) -> list[Batch]:
-        """Put two halves in the place of a planned batch that was too large to be sold.
+    def split(self, batch: Batch, sizes: Sequence[tuple[int, str]]) -> list[Batch]:
+        """Put parts in the place of a planned batch that was too large to be sold.
 
-        ``payloads`` are their hashes. They are on disk, under keys of their own, before they are
-        sent.
+        ``sizes`` are the clips and the hash of each. They are on disk, under keys of their own,
+        before they are sent.
         """
         suffix = batch.key.removeprefix(self._key(batch.number, ""))
-        number = int(self._one("SELECT MAX(number) + 1 FROM batches"))
-        half = batch.clips // 2
-        parts = [
-            Batch(at, batch.iteration, first, clips, self._key(at, suffix), payload)
-            for at, first, clips, payload in zip(
-                (number, number + 1),
-                (batch.first_index, batch.first_index + half),
-                (half, batch.clips - half),
-                payloads,
-                strict=True,
-            )
-        ]
+        first, parts = batch.first_index, []
+        for number, (clips, sha256) in enumerate(sizes, start=self._next_number()):
+            key = self._key(number, suffix)
+            parts.append(Batch(number, batch.iteration, first, clips, key, sha256))
+            first += clips
         self._db.execute("BEGIN IMMEDIATE")
         with self._db:
             changed = self._db.execute(
@@ -323,6 +316,9 @@ class Journal:
             f"VALUES (?, ?, ?, ?, ?, ?, '{PLANNED}', ?)",
             (*astuple(batch), time.time()),
         )
+
+    def _next_number(self) -> int:
+        return int(self._one("SELECT COALESCE(MAX(number), -1) + 1 FROM batches"))
 
     def _key(self, number: int, suffix: str) -> str:
         return f"{self.campaign_id}-{number}{suffix}"

@@ -47,6 +47,14 @@ def labels_of(answers: np.ndarray) -> np.ndarray:
     return labels.astype(np.int64)
 
 
+def as_rows(answers: np.ndarray, n_classes: int) -> np.ndarray:
+    """Return answers as probabilities (N, K): a label (N,) is sure of itself."""
+    if answers.ndim == 2:
+        return answers
+    rows: np.ndarray = np.eye(n_classes, dtype=np.float32)[answers]
+    return rows
+
+
 def are_labels(answers: np.ndarray) -> bool:
     """Say whether ``answers`` look like those of hard mode."""
     return answers.ndim == 1 and answers.dtype.kind == "i"
@@ -70,7 +78,7 @@ def check_answers(answers: np.ndarray, *, clips: int, card: ModelCard) -> np.nda
         if answers.min() < 0 or answers.max() >= k:
             raise BadAnswer(f"the victim answered a label outside [0, {k}). {advice}")
         labels = answers.astype(np.int64)
-        return labels if card.label_mode == "hard" else np.eye(k, dtype=np.float32)[labels]
+        return labels if card.label_mode == "hard" else as_rows(labels, k)
     if answers.shape != (clips, k) or answers.dtype.kind != "f":
         found = f"{answers.dtype} {answers.shape}"
         raise BadAnswer(f"the victim answered {found}, not ({clips}, {k}) floats. {advice}")

@@ -21,6 +21,7 @@ from attacker.experiment import InitialLayers, SurrogateSpec
 from attacker.granted import granted_path
 from attacker.journal import Rows
 from attacker.known_defences import KnownDefence
+from attacker.oracle import as_rows
 from attacker.transfer_set import Clips, TransferSet
 from shared import checkpoint
 from shared.clip_source import most_probable
@@ -186,9 +187,7 @@ def adapted_targets(inputs: MarkInputs, groups: np.ndarray | None) -> np.ndarray
     seed = derive(inputs.seed, "surrogate", "answers", spec.kind)
     adaption = spec.build(AdaptionContext(seed, groups, inputs.known_defence))
     rows = make_targets(answers, inputs.card, "soft")
-    if rows.ndim == 1:
-        rows = np.eye(len(inputs.card.labels), dtype=np.float32)[rows]
-    targets = adaption.adapt(rows)
+    targets = adaption.adapt(as_rows(rows, len(inputs.card.labels)))
     return most_probable(targets) if inputs.labels == "hard" else targets
 
 

@@ -25,11 +25,3 @@ def expected_calibration_error(
     place = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
     gaps = np.bincount(place, right - confidence, minlength=bins)
     return float(np.abs(gaps).sum() / len(truth))
-
-
-def as_rows(answers: np.ndarray, n_classes: int) -> np.ndarray:
-    """Return answers as probabilities (N, K): a label (N,) is sure of itself."""
-    if answers.ndim == 2:
-        return answers
-    rows: np.ndarray = np.eye(n_classes, dtype=np.float32)[answers]
-    return rows

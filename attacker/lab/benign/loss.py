@@ -6,7 +6,8 @@ import numpy as np
 from pydantic import Field
 
 from attacker.lab.benign.drive import Buyer, Driven
-from attacker.lab.calibration import as_rows, expected_calibration_error
+from attacker.lab.calibration import expected_calibration_error
+from attacker.oracle import as_rows
 from shared.config import Frozen
 from shared.contract import DetectorReading
 from shared.metrics import accuracy

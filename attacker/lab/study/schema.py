@@ -104,10 +104,14 @@ class Attacker(Frozen):
 
     def against(self, plan: str, mode: str) -> dict[str, Any]:
         """Return what it does against ``plan`` in label mode ``mode``, as plain data."""
-        data = {name: self.model_dump(mode="json")[name] for name in _OVERRIDES}
+        data = self._usual()
         for place in (f"*/{mode}", plan, f"{plan}/{mode}"):
             data = merge(data, self.by_plan.get(place, {}))
         return data
+
+    def _usual(self) -> dict[str, Any]:
+        """Return what it does wherever ``by_plan`` says nothing else."""
+        return self.model_dump(mode="json", include=set(_OVERRIDES))
 
     def demand_answer(self, plan: str, mode: str) -> None:
         """Refuse an answer to ``plan`` that is granted knowledge and does nothing with it.
@@ -115,8 +119,7 @@ class Attacker(Frozen):
         Raises:
             ValueError: its cells would be the naive ones over again, and count as adaptive.
         """
-        usual = {name: self.model_dump(mode="json")[name] for name in _OVERRIDES}
-        here = self.against(plan, mode)
+        usual, here = self._usual(), self.against(plan, mode)
         if here != usual and here | {"knowledge": None} == usual | {"knowledge": None}:
             raise ValueError(
                 f"attacker {self.id}: by_plan grants knowledge against {plan}/{mode}, and nothing "

@@ -160,7 +160,7 @@ def test_a_planned_batch_is_put_in_two_halves(tmp_path: Path) -> None:
     journal = Journal.open(tmp_path, IDENTITY)
     plan(journal, clips=2)
     batch = journal.plan(iteration=1, first_index=2, clips=5, payload_sha256="00", suffix="-a1")
-    first, second = journal.split(batch, ["01", "02"])
+    first, second = journal.split(batch, [(2, "01"), (3, "02")])
     assert journal.batches(PLANNED)[1:] == [first, second]
     assert (first.first_index, first.clips, first.payload_sha256) == (2, 2, "01")
     assert (second.first_index, second.clips, second.payload_sha256) == (4, 3, "02")
@@ -169,7 +169,7 @@ def test_a_planned_batch_is_put_in_two_halves(tmp_path: Path) -> None:
     assert journal.next_index() == 7
     journal.answer(second, answers(3))
     with pytest.raises(JournalError, match="not awaiting"):
-        journal.split(second, ["03", "04"])
+        journal.split(second, [(1, "03"), (2, "04")])
     assert journal.batches(PLANNED)[1:] == [first]
     journal.close()
 

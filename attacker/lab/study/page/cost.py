@@ -76,20 +76,20 @@ class HonestCost:
         Little or noisy honest traffic must not count for a plan.
         """
         found = []
-        if (lost := self.lost) is not None and _straddles(lost, limits.lost):
+        if (ends := _across(self.lost, limits.lost)) is not None:
             found.append(
                 f"that at most {100 * limits.lost:.1f} points of accuracy are lost "
-                f"({100 * (lost.low or 0):.1f} to {100 * (lost.high or 0):.1f})"
+                f"({100 * ends[0]:.1f} to {100 * ends[1]:.1f})"
             )
-        if (alarms := self.alarms) is not None and _straddles(alarms, limits.false_alarms):
+        if self.alarms and (ends := _across(self.alarms, limits.false_alarms)) is not None:
             found.append(
                 f"that at most {100 * limits.false_alarms:.1f} % of windows raise an alarm "
-                f"({100 * alarms.low:.2f} to {100 * alarms.high:.2f}; {alarms.trials:,} windows)"
+                f"({100 * ends[0]:.2f} to {100 * ends[1]:.2f}; {self.alarms.trials:,} windows)"
             )
-        if (added := self.added_p50_ms) is not None and _straddles(added, limits.added_p50_ms):
+        if (ends := _across(self.added_p50_ms, limits.added_p50_ms)) is not None:
             found.append(
                 f"that answers take at most {limits.added_p50_ms:.0f} ms longer "
-                f"({added.low or 0:+.1f} to {added.high or 0:+.1f})"
+                f"({ends[0]:+.1f} to {ends[1]:+.1f})"
             )
         return found
 
@@ -133,9 +133,11 @@ def _worst(
     return max((one for one in found if one is not None), key=lambda s: s.mean, default=None)
 
 
-def _straddles(found: Spread | Proportion, limit: float) -> bool:
-    """Return whether the limit lies within the interval; one seed has none."""
-    return found.low is not None and found.high is not None and found.low <= limit < found.high
+def _across(found: Spread | Proportion | None, limit: float) -> tuple[float, float] | None:
+    """Return the interval if the limit lies within it; one seed has none."""
+    if found is None or found.low is None or found.high is None:
+        return None
+    return (found.low, found.high) if found.low <= limit < found.high else None
 
 
 def _surely(found: Spread) -> float:

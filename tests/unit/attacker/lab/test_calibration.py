@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from attacker.lab.calibration import as_rows, expected_calibration_error
+from attacker.lab.calibration import expected_calibration_error
+from attacker.oracle import as_rows
 
 
 def rows(confidence: list[float]) -> np.ndarray:
