@@ -252,15 +252,16 @@ def test_what_may_be_paid_is_left_with_the_account_that_paid(
     class Losing(Stopped):
         """Charges its second batch, loses the answer, and sells no more: no replay either."""
 
-        closed: bool = False
+        asked: int = 0
 
         async def classify(self, clips: np.ndarray, key: str) -> np.ndarray:
-            if self.closed:
+            self.asked += 1  # before it waits: others may be on their way
+            last = self.asked == 2
+            if self.asked > 2:
                 self.sent.append(key)
                 raise AccountSuspended if self.for_good else RateLimited(retry_after_s=9e9)
             answers = await super().classify(clips, key)
-            if self.spent > 8:
-                self.closed = True
+            if last:
                 raise VictimUnreachable("lost")
             return answers
 
