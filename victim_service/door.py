@@ -8,8 +8,10 @@ that it relies on move.
 * ``connection_made``: a connection too many is answered with a problem document, not plain text;
   the head of an answer leaves together with its body.
 * ``data_received``, ``on_message_begin``, ``on_headers_complete``, ``on_message_complete``: a
-  deadline and a size for the head of a request; uvicorn has neither.
-* ``on_response_complete``: a deadline for the rest of a body whose request was answered early.
+  deadline and a size for the head of a request; uvicorn has neither. A large body is not read
+  before the application asks for it, which it does not if it refuses.
+* ``on_body``, ``on_response_complete``: the rest of a body whose request was answered early has a
+  deadline, and is counted instead of parsed.
 * ``send_400_response``: what is not HTTP is answered with a problem document.
 """
 
@@ -25,9 +27,12 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from victim_service.api.problems import problem_response
 from victim_service.cork import Cork
 from victim_service.errors import Refusal
+from victim_service.receiving import Receiver
 
 ABORT_FACTOR = 2
 """Times the limit on connections above which nobody is told anything any more."""
+_LARGE_BYTES = 65_536
+"""Length of a body above which it waits until it is asked for."""
 
 
 @dataclass(frozen=True)
@@ -61,11 +66,15 @@ class _Door(HttpToolsProtocol):
         self._head_done = False
         self._head_bytes = 0
         self._message_done = False
+        self._body_left: int | None = 0
+        """Bytes of the body that have not come; None where its length is not declared."""
+        self._discarding = False
         self._timer: asyncio.TimerHandle | None = None
         self._write_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(Cork(transport, self.loop))  # type: ignore[arg-type]
+        self.transport.set_protocol(Receiver(self))
         if len(self.connections) > self.limits.connections:
             if len(self.connections) > ABORT_FACTOR * self.limits.connections:
                 self.transport.abort()
@@ -89,12 +98,21 @@ class _Door(HttpToolsProtocol):
         super().resume_writing()
         self._stop_write_timer()
 
-    def data_received(self, data: bytes) -> None:
+    @property
+    def in_body(self) -> bool:
+        """Whether what comes next belongs to a body."""
+        return self._head_done and not self._message_done
+
+    def data_received(self, data: bytes | memoryview) -> None:
+        if self._discarding:
+            data = self._discard(data)
+            if not data:
+                return
         if self._message_done:  # these are the first bytes of the next request
             self._message_done, self._head_done, self._head_bytes = False, False, 0
         if not self._head_done:
             self._head_bytes += len(data)
-        super().data_received(data)
+        super().data_received(data)  # type: ignore[arg-type]
         if self._head_done or self.transport.is_closing():
             return
         if self._head_bytes > self.limits.head_bytes:
@@ -118,6 +136,14 @@ class _Door(HttpToolsProtocol):
                 self._refuse(self._too_large())
                 raise httptools.HttpParserError("the head is too large")
         super().on_headers_complete()
+        self._body_left = _declared_length(self.headers)
+        if (self._body_left or 0) > _LARGE_BYTES:
+            self.flow.pause_reading()
+
+    def on_body(self, body: bytes) -> None:
+        if self._body_left is not None:
+            self._body_left -= len(body)
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         self._message_done = True
@@ -132,6 +158,20 @@ class _Door(HttpToolsProtocol):
             # the connection can go on, but not for ever.
             self._stop_timer()
             self._timer = self.loop.call_later(self.limits.body_deadline_s, self.transport.close)
+            self._discarding = self._body_left is not None
+
+    def _discard(self, data: bytes | memoryview) -> bytes | memoryview:
+        """Count what is left of a body that nobody reads; return what comes after it."""
+        left = self._body_left or 0
+        rest = data[left:]
+        self._body_left = max(0, left - len(data))
+        if not self._body_left:
+            self._discarding, self._message_done = False, True
+            self._stop_timer()
+            # The old one still waits for the body.
+            self.parser = httptools.HttpRequestParser(self)
+            self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        return rest
 
     def send_400_response(self, msg: str) -> None:
         self._refuse(Refusal("malformed-request", "This is not HTTP/1.1. Mend the request."))
@@ -185,3 +225,8 @@ class _Door(HttpToolsProtocol):
         )
         self.count(refusal.code)
         await problem_response(refusal)(scope, receive, send)
+
+
+def _declared_length(headers: list[tuple[bytes, bytes]]) -> int | None:
+    """Return the Content-Length, which the parser has seen to be a number, if there is one."""
+    return next((int(value) for name, value in headers if name == b"content-length"), None)

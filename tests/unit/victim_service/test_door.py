@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import importlib.metadata
 import inspect
 import json
@@ -9,7 +10,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 import uvicorn
-from starlette.types import Receive, Scope, Send
+import uvloop
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http import httptools_impl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
@@ -91,13 +93,13 @@ class Client:
         return True
 
 
-def talk(story: Talk, limits: DoorLimits = LIMITS) -> list[str]:
+def talk(story: Talk, limits: DoorLimits = LIMITS, app: ASGIApp = hello) -> list[str]:
     """Run ``story`` against a server behind the door; return the codes that were counted."""
     counted: list[str] = []
 
     async def main() -> None:
         config = uvicorn.Config(
-            hello, http=door(limits, counted.append), log_level="error", lifespan="off", port=0
+            app, http=door(limits, counted.append), log_level="error", lifespan="off", port=0
         )
         server = uvicorn.Server(config)
         task = asyncio.create_task(server._serve())
@@ -110,7 +112,8 @@ def talk(story: Talk, limits: DoorLimits = LIMITS) -> list[str]:
             server.should_exit = True
             await task
 
-    asyncio.run(main())
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:  # as the service does
+        runner.run(main())
     return counted
 
 
@@ -123,7 +126,7 @@ def test_uvicorn_is_the_one_that_the_door_was_read_against():
 def test_every_name_that_the_door_relies_on_is_still_there():
     overridden = (
         "__init__ connection_made connection_lost data_received on_message_begin "
-        "on_headers_complete on_message_complete on_response_complete send_400_response "
+        "on_headers_complete on_body on_message_complete on_response_complete send_400_response "
         "pause_writing resume_writing"
     )
     for name in overridden.split():
@@ -139,6 +142,9 @@ def test_every_name_that_the_door_relies_on_is_still_there():
         "self.headers: ",
         'self.url = b""',
         "app = self.app",
+        "self.flow: ",
+        "self.parser = httptools.HttpRequestParser(self)",
+        "self.parser.set_dangerous_leniencies(lenient_data_after_close=True)",
         "self.send_400_response(",
         "on_response=self.on_response_complete",
     )
@@ -319,6 +325,60 @@ def test_the_rest_of_a_body_that_was_answered_early_is_read_but_not_for_ever():
             dripping.cancel()
 
     assert talk(story) == []
+
+
+@pytest.mark.parametrize("length", [1, 16_384, 70_000, 2_000_000])
+@pytest.mark.parametrize("step", [1 << 30, 100_001, 4096])
+def test_what_follows_a_body_that_was_answered_early_is_the_next_request(length, step):
+    head = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % length
+    # What looks like a request is none as long as it is body.
+    body = (GET * (length // len(GET) + 1))[:length]
+    sent = (head + body) * 2 + GET
+
+    async def story(site: Site) -> None:
+        async with site.connect() as client:
+            for start in range(0, len(sent), step):
+                await client.send(sent[start : start + step])
+                await asyncio.sleep(0)
+            for _ in range(3):
+                assert (await client.answer())[::2] == (200, b"hello")
+            await client.send(GET)
+            assert (await client.answer())[0] == 200
+
+    assert talk(story, dataclasses.replace(LIMITS, body_deadline_s=10.0)) == []
+
+
+def test_the_rest_of_a_chunked_body_is_thrown_away_too():
+    head = b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
+
+    async def story(site: Site) -> None:
+        async with site.connect() as client:
+            await client.send(head + b"5\r\nhello\r\n")
+            assert (await client.answer())[0] == 200
+            await client.send(b"186a0\r\n" + b"x" * 100_000 + b"\r\n0\r\n\r\n" + GET)
+            assert (await client.answer())[::2] == (200, b"hello")
+
+    assert talk(story) == []
+
+
+def test_a_large_body_waits_until_it_is_asked_for():
+    """Most of a body that is refused at once is never copied, nor held."""
+    seen: list[int] = []
+
+    async def late(scope: Scope, receive: Receive, send: Send) -> None:
+        await asyncio.sleep(0.3)
+        seen.append(len((await receive())["body"]))
+        await hello(scope, receive, send)
+
+    async def story(site: Site) -> None:
+        async with site.connect() as client:
+            await client.send(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 200000\r\n\r\n")
+            await client.send(b"x" * 200_000)
+            assert (await client.answer())[0] == 200
+
+    assert talk(story, app=late) == []
+    assert len(seen) == 1
+    assert seen[0] <= 16_384
 
 
 def test_an_upgrade_that_nobody_offers_is_passed_over():
