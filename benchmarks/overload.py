@@ -1,7 +1,7 @@
 """Ten times more than the service can answer, and five hundred connections that drip.
 
-Overload: saturation is measured by 4 clients x 64 clips in closed loop, then requests of 64 clips
-arrive by the clock at ten times that rate, whatever becomes of them. The clients run on the same
+Overload: saturation is measured by 4 clients x 64 clips in closed loop, before and after; between
+them requests of 64 clips arrive by the clock at ten times that rate, whatever becomes of them. The clients run on the same
 processors, and making ten times the load takes some of them: that is told as well. Limits: goodput
 is 0.9 of saturation, half of the refusals leave within 20 ms, and everything that is not
 answered is refused with 503. Dripping: 8 clients x 1 clip, with and without 500 connections that
@@ -58,13 +58,15 @@ def measure(server: Running, seconds: float) -> dict[str, float]:
     per_s = TIMES * saturation.clips_per_s / CLIPS
     busy, flood = left_by_clients(lambda: run(arrivals(server, per_s, 2 * seconds)))
     run(asyncio.sleep(2.0))  # what was admitted is answered
+    after = server.load(4, CLIPS, seconds)
+    goodput = 2 * flood.clips_per_s / (saturation.clips_per_s + after.clips_per_s)
     alone = server.load(8, 1, seconds)
     beside = run(beside_drips(server, seconds))
     refusals_ms = sorted(1000 * value for value in flood.refusals_s) or [0.0]
     return {
         "saturation": saturation.clips_per_s,
-        "goodput": flood.clips_per_s / saturation.clips_per_s,
-        "goodput_of_rest": flood.clips_per_s / saturation.clips_per_s * idle / busy,
+        "goodput": goodput,
+        "goodput_of_rest": goodput * idle / busy,
         "refused": float(flood.statuses[503]),
         "refusal_p50_ms": statistics.median(refusals_ms),
         "refusal_p99_ms": refusals_ms[int(0.99 * (len(refusals_ms) - 1))],

@@ -294,8 +294,9 @@ def _decode_npy(body: bytes, clip_samples: int, max_clips: int) -> npt.NDArray[A
     if len(shape) == 2 and shape[0] > max_clips:
         raise AudioError("too-large", f"{shape[0]} clips; at most {max_clips} a request")
     clips = _npy_data(body, descr, fortran, shape, offset).reshape(-1, clip_samples)
-    native = np.int16 if descr[1:] == "i2" else np.float32
-    return np.array(clips, dtype=native, order="C")
+    if descr[1:] == "i2":
+        return clips.astype(np.int16, order="C", copy=False)  # what is made of them is a copy
+    return clips.astype(np.float32, order="C")
 
 
 # ------------------------------------------------------------------------------------------- npy
@@ -303,8 +304,19 @@ def _decode_npy(body: bytes, clip_samples: int, max_clips: int) -> npt.NDArray[A
 
 def to_npy(array: npt.NDArray[Any]) -> bytes:
     """`array` in numpy's file format; Raises ValueError for arrays of objects."""
+    if array.dtype.hasobject or not array.flags.c_contiguous:
+        buffer = io.BytesIO()
+        np.lib.format.write_array(buffer, np.asanyarray(array), allow_pickle=False)
+        return buffer.getvalue()
+    return _npy_start(array.dtype.str, array.shape) + array.tobytes()
+
+
+@lru_cache(maxsize=256)
+def _npy_start(descr: str, shape: tuple[int, ...]) -> bytes:
+    """What a file of such an array begins with: writing it costs more than a short answer."""
     buffer = io.BytesIO()
-    np.lib.format.write_array(buffer, np.asanyarray(array), allow_pickle=False)
+    header = {"descr": descr, "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(buffer, header)
     return buffer.getvalue()
 
 

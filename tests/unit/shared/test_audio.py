@@ -1,4 +1,5 @@
 import io
+import math
 import struct
 import time
 import warnings
@@ -327,6 +328,15 @@ class TestDecodeNpy:
         assert clips.dtype == np.float32
         assert clips.flags.c_contiguous
         assert clips.flags.writeable
+
+    @pytest.mark.parametrize("dtype", ["<i2", ">f4", "<f4", "<i8", "<c16"])
+    @pytest.mark.parametrize("shape", [(), (5,), (0, 3), (2, 3), (2, 3, 4)])
+    def test_is_written_as_numpy_does(self, dtype: str, shape: tuple[int, ...]) -> None:
+        plain = np.arange(math.prod(shape)).reshape(shape).astype(dtype)
+        for array in (plain, np.asfortranarray(plain), plain[..., ::2] if shape else plain):
+            file = io.BytesIO()
+            np.save(file, array)
+            assert to_npy(array) == file.getvalue()
 
     @pytest.mark.parametrize("version", [(1, 0), (2, 0), (3, 0)])
     def test_all_versions(self, version: tuple[int, int]) -> None:
