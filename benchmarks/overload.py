@@ -1,11 +1,12 @@
 """Ten times more than the service can answer, and five hundred connections that drip.
 
 Overload: saturation is measured by 4 clients x 64 clips in closed loop, before and after; between
-them requests of 64 clips arrive by the clock at ten times that rate, whatever becomes of them. The clients run on the same
-processors, and making ten times the load takes some of them: that is told as well. Limits: goodput
-is 0.9 of saturation, half of the refusals leave within 20 ms, and everything that is not
-answered is refused with 503. Dripping: 8 clients x 1 clip, with and without 500 connections that
-send one byte of a body every second. Limit: their 99th percentile rises by 20 % at most.
+them requests of 64 clips arrive by the clock at ten times that rate, whatever becomes of them. The
+clients run on the same processors, and making ten times the load takes some of them: that is told
+as well. Limits: goodput is 0.9 of saturation, half of the refusals leave within 20 ms, and
+everything that is not answered is refused with 503. Dripping: 8 clients x 1 clip, with and without
+500 connections that send one byte of a body every second. Limit: their 99th percentile rises by 20
+% at most.
 """
 
 import asyncio
