@@ -1,8 +1,9 @@
 """Buys one batch after another, from whichever account sells it and in whichever size.
 
 What becomes of a batch that is refused depends on whether it may have been paid for. If it was
-never sent before, it is not: it goes to another account of a Sybil, or is cut in two. Otherwise
-only the account that it was sent from can be asked again, where the answer costs nothing.
+never sent before, it is not: it is cut in two where a part may be sold, or goes to another account
+of a Sybil. Otherwise only the account that it was sent from can be asked again, where the answer
+costs nothing.
 """
 
 import hashlib
@@ -88,8 +89,8 @@ class Buyer:
                 answers = await self._oracle.classify(clips, batch.key)
             except BUYS_NO_MORE as refusal:
                 unpaid = not (resent or refusal.perhaps_paid)
-                if unpaid and isinstance(refusal, BatchExceedsBurst) and batch.clips > 1:
-                    await self._buy_halves(clips, batch)
+                if unpaid and 0 < (sold := self._sold_of(batch, refusal)) < batch.clips:
+                    await self._buy_parts(clips, batch, sold)
                     return
                 self._refuse(account_in(batch.key), refusal)
                 # A budget that is spent is said of what was not paid: a replay does not ask for it.
@@ -101,11 +102,19 @@ class Buyer:
             self._journal.answer(batch, answers)
             return
 
-    async def _buy_halves(self, clips: np.ndarray, batch: Batch) -> None:
-        """Buy a batch that was too large in two parts; none that is dealt later is larger."""
-        half = batch.clips // 2
-        self._batch_clips = min(self._batch_clips, half)
-        parts = clips[:half], clips[half:]
+    def _sold_of(self, batch: Batch, refusal: OracleError) -> int:
+        """Return how many clips of a refused batch may be sold now, as far as that is known."""
+        if isinstance(refusal, BatchExceedsBurst):
+            half = batch.clips // 2
+            # None that is dealt later is larger.
+            self._batch_clips = min(self._batch_clips, max(1, half))
+            return half
+        left = refusal.remaining if isinstance(refusal, BudgetExhausted | RateLimited) else None
+        return left or 0
+
+    async def _buy_parts(self, clips: np.ndarray, batch: Batch, first: int) -> None:
+        """Buy the ``first`` clips of a batch, and then the others."""
+        parts = clips[:first], clips[first:]
         batches = self._journal.split(batch, [(len(part), sha256_of(part)) for part in parts])
         for part, planned in zip(parts, batches, strict=True):
             await self.buy(part, planned, resent=False)

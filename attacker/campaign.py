@@ -106,6 +106,7 @@ class Campaign:
         self.listener = listener
         self._started = time.monotonic()
         self._unwritten: Exception | None = None
+        self._unsold = False
         self._answered_before = journal.counts().answered
         dealt = ((account_in(key), clips) for key, clips in journal.sizes())
         dealer = Dealer(settings.budget, settings.accounts, settings.spread, dealt)
@@ -180,8 +181,12 @@ class Campaign:
             yield Wanted(iteration, first, clips, suffix)
 
     async def _buy(self, batches: Iterator[Batch] | Iterator[Wanted]) -> None:
-        """Send ``batches`` with several in flight; where one fails, the others still end."""
+        """Send ``batches`` with several in flight; where one fails, the others still end.
+
+        One that nobody buys does not keep those of other accounts: it is told at the end.
+        """
         running: set[asyncio.Task[None]] = set()
+        self._unsold = False
         try:
             for wanted in batches:
                 clips, batch = await self._prepare(wanted)
@@ -191,6 +196,8 @@ class Campaign:
                 running.add(asyncio.create_task(self._query(clips, batch, resent=resent)))
             while running:
                 running = await self._reap(running)
+            if self._unsold:
+                raise self._buyer.why_nobody_buys()
         except asyncio.CancelledError:
             for task in running:
                 task.cancel()  # their batches stay PLANNED, and are sent again by `resume`
@@ -231,9 +238,12 @@ class Campaign:
     async def _reap(self, running: set[asyncio.Task[None]]) -> set[asyncio.Task[None]]:
         done, left = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
         running -= done
-        errors = [error for task in done if (error := task.exception()) is not None]
-        if errors:
-            raise errors[0]
+        for task in done:
+            error = task.exception()
+            if isinstance(error, BUYS_NO_MORE):
+                self._unsold = True
+            elif error is not None:
+                raise error
         return left
 
     def _observe_in_order(self, *, over_gaps: bool = False) -> None:

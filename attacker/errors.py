@@ -112,7 +112,7 @@ class Refusal(OracleError):
     Attributes:
         detail: what the victim said of this request.
         retry_after_s: seconds to wait before the same request may succeed, if it said so.
-        remaining: clips left in the budget, where it said so.
+        remaining: clips left in the budget, or of a day, where it said so.
         challenge: what a proof must begin with, where it asks for one.
         bits: zero bits that the proof's hash must begin with, where it asks for one.
     """

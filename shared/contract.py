@@ -128,7 +128,7 @@ class ProblemDocument(WireModel):
     detail: str
     code: str
     remaining: int | None = None
-    """Clips left in the budget, on ``budget-exhausted``."""
+    """What is left of the budget, on ``budget-exhausted``, or of the day, on ``rate-limited``."""
     retry_after_s: int | None = None
     challenge: str | None = None
     """What the proof must begin with, on ``proof-required``."""

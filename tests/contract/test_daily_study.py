@@ -27,8 +27,7 @@ def test_a_plan_that_sells_no_more_today_ends_a_cell_with_what_it_bought(
 ) -> None:
     path = write_study(
         tmp_path / "tiny.yaml", budgets=[40], by_budget={}, plans=[PLAN],
-        # More than a day sells: batches are cut. Two in flight could buy the smaller one first.
-        query={"batch_clips": 35, "in_flight": 1},
+        query={"batch_clips": 35, "in_flight": 2},  # more than a day sells: batches are cut
         attackers__1__by_plan=None, corpora__proxy__root=str(write_proxy(tmp_path / "proxy")),
     )  # fmt: skip
     with laboratory(tmp_path) as lab:

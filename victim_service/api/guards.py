@@ -202,7 +202,9 @@ def veil(caller: Caller, refusal: Refusal) -> Refusal:
     if caller.plan.headers != "full" and refusal.code in _TELLING:
         detail = ""
         budget = refusal.standing.budget if refusal.standing is not None else None
-        if caller.plan.headers == "none" or remaining is None or budget is None:
+        # What is left of a day is told as what is left of a rate is: to those who see all.
+        hidden = caller.plan.headers == "none" or refusal.code == "rate-limited"
+        if hidden or remaining is None or budget is None:
             remaining = None
         else:
             remaining = _tenths(remaining, budget)

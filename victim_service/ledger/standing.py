@@ -158,6 +158,7 @@ def limited(rate: Rate, clips: int, wait_s: float, left: Standing) -> Refusal:
         f"This holds {clips} {_clips(clips)}, for which {named} has no room yet. "
         "Wait for Retry-After.",
         retry_after_s=wait_s + CLOCK_S,
+        remaining=left.daily_remaining if rate.name == "daily" else None,
         standing=left,
     )
 

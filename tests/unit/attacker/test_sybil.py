@@ -341,6 +341,36 @@ def test_a_batch_that_is_too_large_now_is_sent_in_parts(most: int, tmp_path: Pat
     journal.close()
 
 
+class Day(Named):
+    """Sells ``most`` clips and says, of a batch that does not fit, how many are left."""
+
+    most: int = 10**9
+    spoken_for: int = 0
+
+    async def classify(self, clips: np.ndarray, key: str) -> np.ndarray:
+        if self.spoken_for + len(clips) > self.most:
+            raise RateLimited(retry_after_s=9e9, remaining=self.most - self.spoken_for)
+        self.spoken_for += len(clips)  # before it waits: others may be on their way
+        return await super().classify(clips, key)
+
+
+@pytest.mark.parametrize("most", [1, 13, 29])
+def test_what_is_left_of_a_day_is_bought_to_the_clip(most: int, tmp_path: Path) -> None:
+    accounts = [Day(), Day(), Day()]
+    for account, name in zip(accounts, "abc", strict=True):
+        account.name = name
+    accounts[1].most = most
+    assert run(tmp_path, SybilOracle(accounts), settings("in_turn", budget=90)) == "out-of-patience"
+    assert accounts[1].spent == most
+    assert [accounts[0].spent, accounts[2].spent] == [30, 30]
+    journal = Journal.read(tmp_path)
+    assert journal.counts().answered == 60 + most
+    journal.close()
+    accounts[1].most = 10**9  # the next day
+    assert run(tmp_path, SybilOracle(accounts), settings("in_turn", budget=90)) == "budget-spent"
+    assert [account.spent for account in accounts] == [30, 30, 30]
+
+
 def test_an_account_that_sells_not_even_one_clip_is_left(tmp_path: Path) -> None:
     narrow = Narrow()
     narrow.name, narrow.most = "b", 0

@@ -163,10 +163,25 @@ def test_a_day_grants_its_clips_and_says_when_more_come(tmp_path):
     assert '"daily";q=8;w=86400;qu="clips"' in first.headers["ratelimit-policy"]
     assert re.search(r'"daily";r=2;t=648\d\d', first.headers["ratelimit"])
     assert '"rate";r=' in first.headers["ratelimit"]
-    assert second.json()["code"] == "rate-limited"
+    assert (second.json()["code"], second.json()["remaining"]) == ("rate-limited", 2)
     assert 10_700 < int(second.headers["retry-after"]) <= 10_801  # one clip is an eighth of a day
     assert large.json()["code"] == "batch-exceeds-burst"
     assert (account["daily_budget"], account["daily_remaining"], account["spent"]) == (8, 2, 6)
+
+
+@pytest.mark.parametrize("headers", ["coarse", "none"])
+def test_what_is_left_of_a_day_is_told_to_those_who_see_all(tmp_path, headers):
+    plans = sold(daily_budget=8, headers=headers)
+
+    async def story():
+        async with open_shop(tmp_path, plans=plans) as shop:
+            key = await shop.key()
+            await shop.send(key, 6)
+            return (await shop.send(key, 3)).json()
+
+    refused = asyncio.run(story())
+    assert refused["code"] == "rate-limited"
+    assert "remaining" not in refused
 
 
 def test_the_service_charges_what_answers_reveal_and_gives_the_rest_back(tmp_path):
