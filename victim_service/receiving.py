@@ -9,7 +9,8 @@ import asyncio
 from typing import Protocol
 
 _HEAD_BYTES = 16_384
-"""Read at once where a head is awaited: more would only be a body that may be refused."""
+"""Read at once where a head is awaited, or chunks: all of it is parsed before others are served,
+and behind a head lies only a body that may be refused."""
 _BODY_BYTES = 262_144
 _BUFFER = memoryview(bytearray(_BODY_BYTES))
 
@@ -18,8 +19,8 @@ class Connection(Protocol):
     """A connection that is told of what it receives, as by ``asyncio.Protocol``."""
 
     @property
-    def in_body(self) -> bool:
-        """Whether what comes next belongs to a body."""
+    def reads_much(self) -> bool:
+        """Whether what comes next costs no more than to be copied."""
         ...
 
     def data_received(self, data: memoryview) -> None:
@@ -54,12 +55,12 @@ class Receiver(asyncio.BufferedProtocol):
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Return where the next bytes go."""
-        return _BUFFER if self._connection.in_body else _BUFFER[:_HEAD_BYTES]
+        return _BUFFER if self._connection.reads_much else _BUFFER[:_HEAD_BYTES]
 
     def buffer_updated(self, nbytes: int) -> None:
         """Hand over what was read."""
         self._connection.data_received(_BUFFER[:nbytes])
 
     def eof_received(self) -> None:
-        """Let the transport close itself."""
+        """Let the transport close itself: who sends no more looks like who is gone."""
         self._connection.eof_received()

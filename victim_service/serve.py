@@ -19,8 +19,9 @@ from victim_service import failpoints
 from victim_service.app import create_app
 from victim_service.detectors.fitted import FOLDER as DETECTORS_FOLDER
 from victim_service.detectors.fitted import Fitted, load_fitted
-from victim_service.door import ABORT_FACTOR, DoorLimits, door
+from victim_service.door import ABORT_FACTOR, door
 from victim_service.errors import StartError
+from victim_service.framing import DoorLimits
 from victim_service.ledger import open_ledger
 from victim_service.log_file import LogFile
 from victim_service.model import Predictor
@@ -34,6 +35,7 @@ from victim_service.turns import go_first
 _BACKLOG = 1024
 _KEEP_ALIVE_S = 30
 _SWITCH_S = 0.001
+_WIDEST_SAMPLE_BYTES = 4
 _SPARE_FILES = 256
 """Files that a service opens beside its connections."""
 
@@ -122,6 +124,7 @@ def run(settings: Settings, parts: Parts, sock: socket.socket, ready: Callable[[
         head_bytes=settings.max_head_bytes,
         body_deadline_s=settings.body_deadline_s,
         write_deadline_s=settings.write_deadline_s,
+        rest_bytes=settings.max_batch_clips * parts.card.clip_samples * _WIDEST_SAMPLE_BYTES,
     )
     config = uvicorn.Config(
         create_app(settings, parts),

@@ -64,23 +64,14 @@ class Queries:
     def _check_room(self, scope: Scope) -> None:
         if self._parts.draining:
             raise Refusal("draining", retry_after_s=_DRAIN_RETRY_S, headers=dict(_CLOSE))
-        length, media_type, expects = b"", b"", False
+        length, media_type = b"", b""
         for name, value in scope["headers"]:
             if name == b"content-length":
                 length = value
             elif name == b"content-type":
                 media_type = value
-            elif name == b"expect":
-                expects = True
         size = int(length) if length.isdigit() else None
-        try:
-            self._parts.batcher.check_room(self._clips(size, media_type))
-        except Refusal as refusal:
-            # The body is thrown away as it comes, and the connection goes on. Not so if its end is
-            # far or unknown, or if the client may keep it to itself, now that it has its answer.
-            if expects or size is None or size > self._largest * 2 * self._clip_bytes:
-                refusal.headers |= _CLOSE
-            raise
+        self._parts.batcher.check_room(self._clips(size, media_type))
 
     def _clips(self, size: int | None, media_type: bytes) -> int:
         kind = media_type.partition(b";")[0].strip().lower()

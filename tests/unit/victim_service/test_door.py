@@ -6,6 +6,7 @@ import dataclasses
 import importlib.metadata
 import inspect
 import json
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
@@ -16,11 +17,13 @@ from uvicorn.protocols.http import httptools_impl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from shared.errors import PROBLEM_MEDIA_TYPE
-from victim_service.door import DoorLimits, door
+from victim_service.door import door
+from victim_service.framing import DoorLimits
 
 LIMITS = DoorLimits(
-    connections=3, head_deadline_s=0.4, head_bytes=4096, body_deadline_s=0.4, write_deadline_s=0.4
-)
+    connections=3, head_deadline_s=0.4, head_bytes=4096, body_deadline_s=0.4, write_deadline_s=0.4,
+    rest_bytes=4_000_000,
+)  # fmt: skip
 GET = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
 Talk = Callable[["Site"], Awaitable[None]]
 
@@ -118,16 +121,17 @@ def talk(story: Talk, limits: DoorLimits = LIMITS, app: ASGIApp = hello) -> list
 
 
 def test_uvicorn_is_the_one_that_the_door_was_read_against():
-    assert importlib.metadata.version("uvicorn") == "0.54.0", (
-        "read victim_service/door.py against the new uvicorn, then change this version"
-    )
+    for name, version in (("uvicorn", "0.54.0"), ("httptools", "0.9.0")):
+        assert importlib.metadata.version(name) == version, (
+            f"read victim_service/door.py and framing.py against the new {name}, then change this"
+        )
 
 
 def test_every_name_that_the_door_relies_on_is_still_there():
     overridden = (
-        "__init__ connection_made connection_lost data_received on_message_begin "
+        "__init__ connection_made connection_lost data_received on_message_begin on_header "
         "on_headers_complete on_body on_message_complete on_response_complete send_400_response "
-        "pause_writing resume_writing"
+        "pause_writing resume_writing _unset_keepalive_if_required"
     )
     for name in overridden.split():
         assert inspect.isfunction(getattr(HttpToolsProtocol, name)), name
@@ -143,6 +147,7 @@ def test_every_name_that_the_door_relies_on_is_still_there():
         'self.url = b""',
         "app = self.app",
         "self.flow: ",
+        "self.pipeline: deque[tuple[RequestResponseCycle, ",
         "self.parser = httptools.HttpRequestParser(self)",
         "self.parser.set_dangerous_leniencies(lenient_data_after_close=True)",
         "self.send_400_response(",
@@ -152,7 +157,11 @@ def test_every_name_that_the_door_relies_on_is_still_there():
         assert text in source, text
     cycle = inspect.getsource(RequestResponseCycle)
     assert "self.response_complete = " in cycle
-    assert "self.more_body = " in cycle
+    for name in (
+        "more_body", "keep_alive", "disconnected", "message_event", "response_started",
+        "waiting_for_100_continue",
+    ):  # fmt: skip
+        assert f"self.{name} = " in cycle, name
 
 
 def test_a_request_is_answered_again_and_again_on_one_connection():
@@ -320,8 +329,10 @@ def test_the_rest_of_a_body_that_was_answered_early_is_read_but_not_for_ever():
             assert (await client.answer())[0] == 200
             await client.send(head + b"x" * 1000)
             assert (await client.answer())[0] == 200
+            begun = asyncio.get_running_loop().time()
             dripping = asyncio.create_task(repeat(client, b"x"))
             assert await client.ended()
+            assert asyncio.get_running_loop().time() - begun < 3  # uvicorn would wait for 5 s
             dripping.cancel()
 
     assert talk(story) == []
@@ -348,17 +359,238 @@ def test_what_follows_a_body_that_was_answered_early_is_the_next_request(length,
     assert talk(story, dataclasses.replace(LIMITS, body_deadline_s=10.0)) == []
 
 
-def test_the_rest_of_a_chunked_body_is_thrown_away_too():
-    head = b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
+CHUNKED = b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("start", "rest"),
+    [
+        (CHUNKED + b"5\r\nhello\r\n", b"1\r\nx\r\n" * 100_000),
+        (b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 9000000\r\n\r\n", b"x" * 9_000_000),
+        (b"POST / HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: 9\r\n\r\n", GET),
+    ],
+    ids=["chunks", "large", "expects"],
+)
+def test_where_the_next_request_is_out_of_sight_the_answer_says_that_it_is_the_last(start, rest):
+    """And is not lost, although the client is still sending."""
 
     async def story(site: Site) -> None:
         async with site.connect() as client:
-            await client.send(head + b"5\r\nhello\r\n")
-            assert (await client.answer())[0] == 200
-            await client.send(b"186a0\r\n" + b"x" * 100_000 + b"\r\n0\r\n\r\n" + GET)
-            assert (await client.answer())[::2] == (200, b"hello")
+            await client.send(start)
+            await asyncio.sleep(0.1)
+            with contextlib.suppress(ConnectionError):
+                await client.send(rest)
+            status, headers, body = await client.answer()
+            assert (status, headers["connection"], body) == (200, "close", b"hello")
+            assert await client.ended()
 
     assert talk(story) == []
+
+
+def test_an_answer_is_had_by_who_reads_only_when_all_is_sent():
+    head = b"POST / HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 9000000\r\n\r\n"
+
+    def blocking(port: int) -> bytes:
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as sock:
+            sock.sendall(head + b"x" * 9_000_000)
+            return sock.recv(100)
+
+    async def story(site: Site) -> None:
+        assert b"200" in await asyncio.to_thread(blocking, site.port)
+
+    assert talk(story) == []
+
+
+async def asks(scope: Scope, receive: Receive, send: Send) -> None:
+    """Read the whole body, and answer its length."""
+    size, more = 0, True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return
+        size, more = size + len(message["body"]), message["more_body"]
+    body = b"%d" % size
+    length = (b"content-length", b"%d" % len(body))
+    await send({"type": "http.response.start", "status": 200, "headers": [length]})
+    await send({"type": "http.response.body", "body": body})
+
+
+def test_chunks_and_trailers_of_any_cut_are_read():
+    sent = CHUNKED + b"800\r\n" + b"x" * 2048 + b"\r\n3;ext=1\r\nabc\r\n0\r\nx-t: 1\r\n\r\n"
+
+    async def story(site: Site) -> None:
+        for step in (7, 100, 10_000):
+            async with site.connect() as client:
+                for _ in range(2):
+                    for start in range(0, len(sent), step):
+                        await client.send(sent[start : start + step])
+                        await asyncio.sleep(0)
+                    assert (await client.answer())[::2] == (200, b"2051")
+
+    talk(story, dataclasses.replace(LIMITS, head_deadline_s=5.0), app=asks)
+
+
+def test_a_large_body_in_chunks_is_read():
+    sent = CHUNKED + (b"10000\r\n" + b"x" * 65_536 + b"\r\n") * 50 + b"0\r\n\r\n"
+
+    async def story(site: Site) -> None:
+        async with site.connect() as client:
+            await client.send(sent + GET)
+            assert (await client.answer())[2] == b"%d" % (50 * 65_536)
+            assert (await client.answer())[2] == b"0"
+
+    assert talk(story, app=asks) == []
+
+
+@pytest.mark.parametrize(
+    "endless",
+    [b"1\r\nx\r\n", b"1;" + b"e" * 500 + b"\r\nx\r\n", b"0\r\n" + b"a:b\r\n" * 20_000,
+     b"0\r\na: " + b"x" * 99_999],
+    ids=["small", "extended", "trailers", "trailer"],
+)  # fmt: skip
+def test_what_is_hardly_a_body_is_not_read_for_long(endless):
+    async def story(site: Site) -> None:
+        async with site.connect() as client:
+            await client.send(CHUNKED)
+            with contextlib.suppress(ConnectionError):
+                for _ in range(100):
+                    await client.send(endless * max(1, 2000 // len(endless)))
+                    await asyncio.sleep(0.001)
+            assert await client.problem() == (400, "malformed-request")
+
+    assert talk(story, app=asks) == ["malformed-request"]
+
+
+def test_trailers_are_no_headers():
+    seen: list[list[bytes]] = []
+
+    async def tells(scope: Scope, receive: Receive, send: Send) -> None:
+        await asks(scope, receive, send)
+        seen.append([name for name, _ in scope["headers"]])
+
+    async def story(site: Site) -> None:
+        async with site.connect() as client:
+            await client.send(CHUNKED + b"0\r\nauthorization: Bearer x\r\n\r\n")
+            assert (await client.answer())[0] == 200
+
+    talk(story, app=tells)
+    assert seen == [[b"host", b"transfer-encoding"]]
+
+
+@pytest.mark.parametrize("length", [b"content-length: 40", b"transfer-encoding: chunked"])
+def test_a_body_behind_an_offer_to_upgrade_is_not_taken_for_a_request(length):
+    head = b"POST / HTTP/1.1\r\nhost: x\r\nconnection: Upgrade\r\nupgrade: h2c\r\n" + length
+    seen: list[str] = []
+
+    async def notes(scope: Scope, receive: Receive, send: Send) -> None:
+        seen.append(scope["method"])
+        await asks(scope, receive, send)
+
+    async def story(site: Site) -> None:
+        async with site.connect() as client:
+            await client.send(head + b"\r\n\r\n")
+            await asyncio.sleep(0.05)
+            await client.send(GET + GET)
+            assert await client.problem() == (400, "malformed-request")
+
+    assert talk(story, app=notes) == ["malformed-request"]
+    assert "GET" not in seen
+
+
+def test_a_request_behind_an_offer_to_upgrade_is_answered():
+    offer = b"GET / HTTP/1.1\r\nhost: x\r\nconnection: Upgrade\r\nupgrade: h2c\r\n\r\n"
+
+    async def story(site: Site) -> None:
+        async with site.connect() as client:
+            await client.send(offer + GET)
+            for _ in range(2):
+                assert (await client.answer())[::2] == (200, b"hello")
+
+    assert talk(story) == []
+
+
+def test_all_whose_client_left_are_told():
+    left: list[str] = []
+
+    async def waits(scope: Scope, receive: Receive, send: Send) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        left.append(scope["path"])
+
+    async def story(site: Site) -> None:
+        async with site.connect() as client:
+            await client.send(GET + GET.replace(b"/ ", b"/second ", 1))
+            await asyncio.sleep(0.1)
+        await asyncio.sleep(0.1)
+
+    talk(story, app=waits)
+    assert left[0] == "/"
+
+
+@pytest.mark.parametrize("broken", [b"\x00garbage\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n"])
+def test_who_asked_before_what_is_no_request_is_answered(broken):
+    async def story(site: Site) -> None:
+        async with site.connect() as client:
+            await client.send(GET.replace(b"/ ", b"/slow ", 1) + GET + broken + GET)
+            for connection in ("", "close"):
+                status, headers, body = await client.answer()
+                assert (status, body) == (200, b"hello")
+                assert headers.get("connection", "") == connection
+            assert await client.ended()
+
+    assert talk(story) == []
+
+
+@pytest.mark.parametrize(
+    "framing", [b"transfer-encoding: gzip\r\n\r\n", b"transfer-encoding: chunked\r\n\r\n5 \r\nx"]
+)
+def test_a_broken_body_is_answered_with_a_problem(framing):
+    async def story(site: Site) -> None:
+        async with site.connect() as client:
+            await client.send(b"POST / HTTP/1.1\r\nhost: x\r\n" + framing)
+            assert await client.problem() == (400, "malformed-request")
+
+    assert talk(story, app=asks) == ["malformed-request"]
+
+
+def test_a_body_that_breaks_in_mid_answer_does_not_cut_into_it():
+    async def begins(scope: Scope, receive: Receive, send: Send) -> None:
+        length = (b"content-length", b"1000")
+        await send({"type": "http.response.start", "status": 200, "headers": [length]})
+        await send({"type": "http.response.body", "body": b"half", "more_body": True})
+        await asks(scope, receive, lambda message: asyncio.sleep(0))
+
+    async def story(site: Site) -> None:
+        async with site.connect() as client:
+            await client.send(CHUNKED + b"5\r\nhello\r\n")
+            await client.reader.readuntil(b"half")
+            await client.send(b"not a size\r\n")
+            assert await client.ended()
+
+    assert talk(story, app=begins) == []
+
+
+def test_others_have_their_turn_beside_many_small_chunks():
+    """Not by the clock: between any two answers only so much of the chunks is parsed."""
+    parsed: list[int] = []
+
+    async def counts(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] == "GET":
+            parsed.append(-1)
+            await hello(scope, receive, send)
+            return
+        while (message := await receive())["type"] != "http.disconnect":
+            parsed.append(len(message["body"]))
+
+    async def story(site: Site) -> None:
+        async with site.connect() as client, site.connect() as other:
+            await client.send(CHUNKED + (b"40\r\n" + b"x" * 64 + b"\r\n") * 20_000)
+            for _ in range(3):
+                await other.send(GET)
+                assert (await other.answer())[0] == 200
+
+    talk(story, app=counts)
+    assert max(parsed) <= 2 * 16_384
 
 
 def test_a_large_body_waits_until_it_is_asked_for():
