@@ -50,7 +50,7 @@ class Framed(HttpToolsProtocol):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._application, self.app = self.app, self._answer  # type: ignore[has-type]
+        self._application, self.app = self.app, self._answer
         self._owed: deque[RequestResponseCycle] = deque()
         """Requests without a whole answer, the one that is being answered first."""
         self._head_done = False
