@@ -8,6 +8,7 @@ costs nothing.
 
 import hashlib
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
@@ -32,6 +33,15 @@ BUYS_NO_MORE = (
     ProofTooHard,
 )
 """What ends an account's part in a campaign."""
+
+
+class _Part(NamedTuple):
+    """A batch on its way, or what became of one."""
+
+    clips: np.ndarray
+    """(B, T) int16."""
+    batch: Batch
+    resent: bool
 
 
 class Buyer:
@@ -84,23 +94,33 @@ class Buyer:
         Raises:
             OracleError: the victim cannot be reached, or no account is left that buys the batch.
         """
-        while True:
-            try:
-                answers = await self._oracle.classify(clips, batch.key)
-            except BUYS_NO_MORE as refusal:
-                unpaid = not (resent or refusal.perhaps_paid)
-                if unpaid and 0 < (sold := self._sold_of(batch, refusal)) < batch.clips:
-                    await self._buy_parts(clips, batch, sold)
-                    return
-                self._refuse(account_in(batch.key), refusal)
-                # A budget that is spent is said of what was not paid: a replay does not ask for it.
-                if not unpaid and not isinstance(refusal, BudgetExhausted):
-                    self._leave_behind(batch)
-                    return
-                batch, resent = self._pass_on(batch), False
-                continue
-            self._journal.answer(batch, answers)
-            return
+        waiting = [_Part(clips, batch, resent)]
+        while waiting:
+            part = waiting.pop()
+            waiting += reversed(await self._buy(part))
+
+    async def _buy(self, part: _Part) -> list[_Part]:
+        """Buy ``part``, or return what is to be bought in its place."""
+        if account_in(part.batch.key) in self.refusals and not part.resent:
+            return self._pass_on(part)
+        try:
+            answers = await self._oracle.classify(part.clips, part.batch.key)
+        except BUYS_NO_MORE as refusal:
+            return self._instead(part, refusal)
+        self._journal.answer(part.batch, answers)
+        return []
+
+    def _instead(self, part: _Part, refusal: OracleError) -> list[_Part]:
+        batch = part.batch
+        unpaid = not (part.resent or refusal.perhaps_paid)
+        if unpaid and 0 < (sold := self._sold_of(batch, refusal)) < batch.clips:
+            return self._cut(part, sold)
+        self._refuse(account_in(batch.key), refusal)
+        # A budget that is spent is said of what was not paid: a replay does not ask for it.
+        if not unpaid and not isinstance(refusal, BudgetExhausted):
+            self._leave_behind(batch)
+            return []
+        return self._pass_on(part)
 
     def _sold_of(self, batch: Batch, refusal: OracleError) -> int:
         """Return how many clips of a refused batch may be sold now, as far as that is known."""
@@ -112,12 +132,12 @@ class Buyer:
         left = refusal.remaining if isinstance(refusal, BudgetExhausted | RateLimited) else None
         return left or 0
 
-    async def _buy_parts(self, clips: np.ndarray, batch: Batch, first: int) -> None:
-        """Buy the ``first`` clips of a batch, and then the others."""
-        parts = clips[:first], clips[first:]
-        batches = self._journal.split(batch, [(len(part), sha256_of(part)) for part in parts])
-        for part, planned in zip(parts, batches, strict=True):
-            await self.buy(part, planned, resent=False)
+    def _cut(self, part: _Part, first: int) -> list[_Part]:
+        """Return a part that is not paid as two, of ``first`` clips and of the others."""
+        clips = part.clips[:first], part.clips[first:]
+        sizes = [(len(some), sha256_of(some)) for some in clips]
+        batches = self._journal.split(part.batch, sizes)
+        return [_Part(*both, resent=False) for both in zip(clips, batches, strict=True)]
 
     def _refuse(self, account: int, refusal: OracleError) -> None:
         """Take note that ``account`` buys no more."""
@@ -129,12 +149,15 @@ class Buyer:
             )
         self.refusals[account] = refusal
 
-    def _pass_on(self, batch: Batch) -> Batch:
-        """Return ``batch``, which is not paid, under another account's key; raise without one."""
-        account = self._dealer.pass_on(batch.clips)
-        if account is None:
+    def _pass_on(self, part: _Part) -> list[_Part]:
+        """Return ``part``, which is not paid, under other accounts' keys; raise without any."""
+        dealt = self._dealer.pass_on(part.batch.clips)
+        if dealt is None:
             raise self.why_nobody_buys()
-        return self._journal.pass_on(batch, self._suffixes[account])
+        account, clips = dealt
+        part, *rest = self._cut(part, clips) if clips < part.batch.clips else [part]
+        moved = self._journal.pass_on(part.batch, self._suffixes[account])
+        return [_Part(part.clips, moved, resent=False), *rest]
 
     def _leave_behind(self, batch: Batch) -> None:
         """Go on without the answer to ``batch``, which `resume` asks for again."""

@@ -54,15 +54,19 @@ class Dealer:
         """Deal nothing more to ``account``."""
         self._refused.add(account)
 
-    def pass_on(self, clips: int) -> int | None:
-        """Deal a batch of ``clips``, which one that is refused did not buy, to another account.
+    def pass_on(self, clips: int) -> tuple[int, int] | None:
+        """Deal what one that is refused did not buy: (number of the account, clips of ``clips``).
 
-        None: nobody has so many clips left.
+        It is all of them where somebody has so many left, and else a part. None: nobody has any.
         """
         account = self._turn(at_least=clips)
-        if account is not None:
-            self._left[account] -= clips
-        return account
+        if account is None:
+            account = self._turn(at_least=1)
+        if account is None:
+            return None
+        dealt = min(clips, self._left[account])
+        self._left[account] -= dealt
+        return account, dealt
 
     def _turn(self, at_least: int) -> int | None:
         """Return the account whose turn it is among those with ``at_least`` clips left."""

@@ -371,6 +371,8 @@ def test_a_budget_that_ends_in_mid_campaign_keeps_all_that_was_bought(tmp_path: 
 def test_what_was_bought_behind_a_refused_batch_is_kept_as_well(tmp_path: Path) -> None:
     class Choosy(Shared):
         async def classify(self, clips: np.ndarray, key: str) -> np.ndarray:
+            if key.endswith("-2"):
+                await asyncio.sleep(0.05)  # the next one is on its way
             self.budget = self.spent if key.endswith("-2") else None
             return await super().classify(clips, key)
 

@@ -55,7 +55,7 @@ def test_a_refused_batch_passes_to_who_can_buy_all_of_it(spread: Spread) -> None
     dealer = Dealer(30, 3, spread, [(1, 7)])
     assert dealer.deal(4) == (0, 4)
     dealer.refuse(0)
-    assert dealer.pass_on(4) == 2, "account 1 has three clips left"
+    assert dealer.pass_on(4) == (2, 4), "account 1 has three clips left"
     # Nothing more for 0, though it has its whole share; 1 and 2 buy theirs to the clip.
     dealt = []
     while dealer.left:
@@ -65,11 +65,21 @@ def test_a_refused_batch_passes_to_who_can_buy_all_of_it(spread: Spread) -> None
     assert sum(clips for number, clips in dealt if number == 2) == 6
 
 
+@pytest.mark.parametrize("spread", SPREADS)
+def test_a_refused_batch_that_nobody_can_buy_whole_passes_in_parts(spread: Spread) -> None:
+    dealer = Dealer(30, 3, spread, [(1, 7), (2, 8)])
+    assert dealer.deal(9) == (0, 9)
+    dealer.refuse(0)
+    assert dealer.pass_on(9) == (1, 3)
+    assert dealer.pass_on(6) == (2, 2)
+    assert dealer.pass_on(4) is None
+
+
 def test_nobody_is_left_where_all_are_refused() -> None:
     dealer = Dealer(30, 2, "in_turn")
     dealer.deal(5)
     dealer.refuse(0)
-    assert dealer.pass_on(5) == 1
+    assert dealer.pass_on(5) == (1, 5)
     dealer.refuse(1)
     assert dealer.pass_on(5) is None
     assert not dealer.left

@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -59,15 +61,22 @@ def customers(*names: str, budget: int | None = None) -> list[Named]:
     return found
 
 
-def settings(spread: Spread, budget: int = 100, batch_clips: int = 8) -> CampaignSettings:
-    return CampaignSettings(budget, 1, batch_clips, in_flight=4, accounts=3, spread=spread)
+def settings(
+    spread: Spread, budget: int = 100, batch_clips: int = 8, in_flight: int = 4, accounts: int = 3
+) -> CampaignSettings:
+    return CampaignSettings(budget, 1, batch_clips, in_flight, accounts=accounts, spread=spread)
 
 
-def run(folder: Path, oracle: SybilOracle, how: CampaignSettings) -> End:
+def run(
+    folder: Path,
+    oracle: SybilOracle,
+    how: CampaignSettings,
+    identity: dict[str, Any] = IDENTITY,
+) -> End:
     source = GaussianNoiseSpec().build(
         SourceContext(RATE_HZ, SAMPLES, 0, open_proxy=lambda: pytest.fail("no proxy"))
     )
-    journal = Journal.open(folder, IDENTITY)
+    journal = Journal.open(folder, identity)
     try:
         sampler = KeepAllSpec().build(SamplerContext(4))
         return asyncio.run(Campaign(how, source, sampler, journal, oracle, Silent()).run())
@@ -157,11 +166,14 @@ class Stopped(Named):
 
     most: int = 10**9
     for_good: bool = True
+    sold: Mapping[str, int] = {}
 
     async def classify(self, clips: np.ndarray, key: str) -> np.ndarray:
-        if key not in self.charged and self.spent + len(clips) > self.most:
+        sold = {**self.sold, key: len(clips)}
+        if key not in self.charged and sum(sold.values()) > self.most:
             self.sent.append(key)
             raise AccountSuspended("watched") if self.for_good else RateLimited(retry_after_s=9e9)
+        self.sold = sold  # before it waits: others may be on their way
         return await super().classify(clips, key)
 
 
@@ -339,6 +351,22 @@ def test_a_batch_that_is_too_large_now_is_sent_in_parts(most: int, tmp_path: Pat
     assert journal.rows().indices.tolist() == list(range(90))
     assert not journal.batches("PLANNED")
     journal.close()
+
+
+@pytest.mark.parametrize("spread", ["in_turn", "contiguous"])
+@pytest.mark.parametrize("in_flight", [1, 4])
+@pytest.mark.parametrize(
+    ("budget", "number", "bought"), [(10, 4, 0), (100, 3, 0), (500, 8, 0), (1000, 6, 128)]
+)
+def test_the_others_buy_all_of_their_shares(
+    spread: Spread, in_flight: int, budget: int, number: int, bought: int, tmp_path: Path
+) -> None:
+    """However shares and batches divide: the batch of 64 is larger than what some have left."""
+    accounts = stopped(bought, *[10**9] * (number - 1))
+    how = settings(spread, budget, 64, in_flight, number)
+    named = {**IDENTITY, "accounts": [account.name for account in accounts]}
+    assert run(tmp_path, SybilOracle(accounts), how, named) == "account-exhausted"
+    assert [account.spent for account in accounts] == [bought, *shares(budget, number)[1:]]
 
 
 class Day(Named):
