@@ -46,7 +46,7 @@ _ALL = (
     Problem("still-running", 409, "The same query is still running. Retry later.", retryable=True),
     Problem("too-large", 413, "The body or batch is too large. Send fewer clips a request."),
     Problem("batch-exceeds-burst", 413, "The batch is larger than is granted at once. Send less."),
-    Problem("unsupported-media-type", 415, "Send audio/wav, audio/flac or application/x-npy."),
+    Problem("unsupported-media-type", 415, "This media type is not taken. See the detail."),
     Problem("undecodable-audio", 422, "The audio cannot be decoded. Send WAV, FLAC or npy."),
     Problem("wrong-length", 422, "The clip has the wrong length. See clip_samples in /v1/model."),
     Problem("wrong-sample-rate", 422, "Wrong sample rate. See sample_rate_hz in /v1/model."),

@@ -32,7 +32,7 @@ DEFAULT_OUT = Path("runs/studies")
 
 
 RayAddress = Annotated[
-    str,
+    str | None,
     typer.Option(
         metavar="ADDRESS",
         help="Run the cells on this Ray cluster: HOST:PORT, `auto`, or `local` workers.",
@@ -67,7 +67,7 @@ def study(
     tag: Annotated[
         str, typer.Option(help="Put into the names of accounts: several runs on one ledger.")
     ] = "",
-    ray: RayAddress = "",
+    ray: RayAddress = None,
     list_: Annotated[
         bool, typer.Option("--list", help="Show the cells and what is left of them; buy nothing.")
     ] = False,
@@ -100,7 +100,7 @@ def study(
     )
     if list_:
         _list(runner)
-    elif ray:
+    elif ray is not None:
         from attacker.cells.ray_jobs import ray_cluster
 
         with ray_cluster(ray, jobs) as launch:

@@ -41,21 +41,28 @@ def verify_ledger(
     """Check that every counter is the sum of its entries; exit 1 if one is not."""
     settings = read_settings(ledger=ledger, secret_file=secret_file)
 
-    async def use(store: Ledger) -> tuple[list[Mismatch], int | None]:
+    async def use(store: Ledger) -> tuple[list[Mismatch], export.Checked | None]:
         wrong = await store.verify()
         if exported is None or wrong:
             return wrong, None
         secret = await load_secret(settings, store, create=False)
         return wrong, await export.check(store, exported, secret)
 
-    wrong, lines = with_ledger(settings, use)
+    wrong, checked = with_ledger(settings, use)
     for item in wrong:
         typer.echo(f"{item.subject}: counter {item.counter}, entries {item.entries}", err=True)
     if wrong:
         raise StartError("the ledger does not add up. Keep a copy of it, and stop selling from it.")
     typer.echo("The ledger adds up: every counter is the sum of its entries.")
-    if lines is not None:
-        typer.echo(f"The export is true: its {lines} lines are signed, and as in the ledger.")
+    if checked is None:
+        return
+    typer.echo(f"The export is true: its {checked.lines} lines are signed, and as in the ledger.")
+    if checked.missing:
+        typer.echo(
+            f"{checked.missing} entries of the ledger are not in it: they came after the last "
+            "export, or the file was cut. If you know that they were there, keep it as evidence; "
+            "else export to it once more."
+        )
 
 
 @app.command("export")

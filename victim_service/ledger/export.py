@@ -2,8 +2,9 @@
 
 Line n holds an entry and ``chain`` = HMAC-SHA256(key, chain of line n - 1 + the entry's canonical
 JSON), where the key is HMAC-SHA256(secret, "earshot export"). So no line can be altered, dropped or
-put elsewhere without the secret; what the chain cannot see, a file cut at a line's end, is seen by
-the next export, and a ledger that was altered differs from a file that was exported before.
+put elsewhere without the secret. What the chain cannot see is a file cut at a line's end: it looks
+like one to which less was exported, so a check counts the entries that a file does not have. And a
+ledger that was altered differs from a file that was exported before.
 """
 
 import fcntl
@@ -95,13 +96,22 @@ async def export(ledger: Ledger, path: Path, secret: bytes) -> Exported:
     return Exported(before, chain.lines - before)
 
 
-async def check(ledger: Ledger, path: Path, secret: bytes) -> int:
-    """Return the number of lines of an export, all of which are right and as in the ledger.
+@dataclass(frozen=True)
+class Checked:
+    """What a check found: lines that are right, and entries of the ledger that have none."""
+
+    lines: int
+    missing: int
+
+
+async def check(ledger: Ledger, path: Path, secret: bytes) -> Checked:
+    """Return how much of the ledger is in an export whose lines are all right.
 
     Raises:
         StartError: one is not; the message names the first such line.
         Refusal: ledger-unreachable.
     """
+    last = (await ledger.totals()).last_entry
     try:
         with path.open("rb") as file:
             chain = await _check(ledger, file, path, secret)
@@ -112,7 +122,10 @@ async def check(ledger: Ledger, path: Path, secret: bytes) -> int:
                 )
     except OSError as error:
         raise StartError(f"{path}: {error.strerror}. Name an export of this ledger.") from error
-    return chain.lines
+    missing = 0
+    async for page in reconcile.pages(ledger, chain.last_id, last):
+        missing += len(page)
+    return Checked(chain.lines, missing)
 
 
 async def _check(ledger: Ledger, file: BinaryIO, path: Path, secret: bytes) -> _Chain:

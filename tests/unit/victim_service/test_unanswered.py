@@ -100,6 +100,24 @@ def test_batches_that_were_abandoned_tell_no_more_speakers_than_the_cap(ledger_u
     play(ledger_url, story, plan, predict=model, max_batch_clips=256)
 
 
+def test_who_left_pays_for_a_query_that_he_can_come_back_for(ledger_url, monkeypatch):
+    plan = plan_of(label_mode="hard", budget=BUDGET, detectors=[])
+    model = Slow()
+
+    async def story(shop: Shop) -> None:
+        key = await shop.key()
+        async with Leaving(shop, model, monkeypatch).away():
+            await shop.post_wav(key)
+            assert await shop.spent(key) == 0, "nobody knows the name of the query"
+            await shop.send(key, 1, name="a-name-of-its-own")
+            assert await shop.spent(key) == 1
+        good(await shop.send(key, 1, name="a-name-of-its-own"))
+        assert await shop.spent(key) == 1
+        assert await shop.ledger.verify() == []
+
+    play(ledger_url, story, plan, predict=model)
+
+
 WAYS = ("client gone", "too late", "model failed", "commit lost")
 
 

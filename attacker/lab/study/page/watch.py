@@ -55,10 +55,11 @@ _NOTHING = (
 
 def _lead(target: float) -> tuple[str, ...]:
     return (
-        f"Thresholds were fitted to honest traffic at a false-alarm rate of {percent(target)} of "
-        "windows. Rates of windows have exact (Clopper-Pearson) 95 % intervals, which take "
-        "windows as independent. Windows of one account resemble one another, so that the truth "
-        "is less certain than they say: how many accounts were accused is told beside them.",
+        f"By the trial's file, thresholds were fitted to honest traffic at {percent(target)} of its "
+        "windows; the service is not asked for that. Rates of windows have exact "
+        "(Clopper-Pearson) 95 % intervals, which take windows as independent. Windows of one "
+        "account resemble one another, so that the truth is less certain than they say: how many "
+        "accounts were accused is told beside them.",
         "The delay is the median over seeds, where a campaign without an alarm counts as later "
         "than any. What was stolen by the first alarm is what a copy could do at the marks on "
         "either side of it, over all campaigns that were caught; nothing is guessed between two "

@@ -42,7 +42,7 @@ def test_an_export_holds_every_entry_and_is_only_ever_added_to(
     ledger, run, buy, path, write, check
 ):
     assert write() == export.Exported(0, 0)
-    assert check() == 0
+    assert check() == export.Checked(0, 0)
     for number in range(3):
         buy(query(f"q{number}", 7))
     assert write() == export.Exported(0, 6)
@@ -50,10 +50,10 @@ def test_an_export_holds_every_entry_and_is_only_ever_added_to(
     assert write() == export.Exported(6, 0)
     assert path.read_bytes() == first
     buy(query("later"))
-    assert check() == 6
+    assert check() == export.Checked(6, 2)
     assert write() == export.Exported(6, 2)
     assert path.read_bytes().startswith(first)
-    assert check() == 8
+    assert check() == export.Checked(8, 0)
     told = [json.loads(line) for line in lines(path)]
     assert [(item["id"], item["delta"]) for item in told] == [
         (entry.id, entry.delta) for entry in run(ledger.entries())
@@ -125,14 +125,14 @@ def test_a_line_cut_short_by_a_crash_is_told_and_completed(path, write, check, c
         check()
     assert write() == export.Exported(7, 1)
     assert path.read_bytes() == whole
-    assert check() == 8
+    assert check() == export.Checked(8, 0)
 
 
 @pytest.mark.usefixtures("exported")
 def test_lines_cut_off_at_the_end_are_exported_again(path, write, check):
     whole = path.read_bytes()
     path.write_bytes(b"".join(lines(path)[:5]))
-    assert check() == 5
+    assert check() == export.Checked(5, 3)
     assert write() == export.Exported(5, 3)
     assert path.read_bytes() == whole
 
@@ -198,14 +198,14 @@ def test_an_export_goes_on_while_the_ledger_sells(ledger, run, path, check):
         for _ in range(5):
             await asyncio.sleep(0.1)
             added += (await export.export(ledger, path, SECRET)).added
-            assert await export.check(ledger, path, SECRET) == added
+            assert (await export.check(ledger, path, SECRET)).lines == added
         done.set()
         await asyncio.gather(*sellers)
         return added + (await export.export(ledger, path, SECRET)).added
 
     added = run(work())
     assert added > 100
-    assert check() == added
+    assert check().lines == added
     assert [json.loads(line)["id"] for line in lines(path)] == [
         entry.id for entry in run(ledger.entries(limit=added + 1))
     ]
@@ -223,7 +223,7 @@ def test_exports_of_more_than_a_page_are_whole(ledger, run, path, write, check, 
     assert write() == export.Exported(0, 15)
     run(sell())
     assert write() == export.Exported(15, 15)
-    assert check() == 30
+    assert check() == export.Checked(30, 0)
 
 
 def test_two_exports_do_not_write_one_file(path, write):
