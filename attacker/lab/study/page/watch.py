@@ -55,8 +55,8 @@ _NOTHING = (
 
 def _lead(target: float) -> tuple[str, ...]:
     return (
-        f"By the trial's file, thresholds were fitted to honest traffic at {percent(target)} of its "
-        "windows; the service is not asked for that. Rates of windows have exact "
+        f"By the trial's file, thresholds were fitted to honest traffic at {percent(target)} of "
+        "its windows; the service is not asked for that. Rates of windows have exact "
         "(Clopper-Pearson) 95 % intervals, which take windows as independent. Windows of one "
         "account resemble one another, so that the truth is less certain than they say: how many "
         "accounts were accused is told beside them.",
