@@ -80,6 +80,19 @@ def _told(plan: "Plan") -> tuple[Form, str]:
     return leaves(plan.defences, "soft" if link is None else link.gives, by_mode)
 
 
+def one_label(plan: "Plan") -> str:
+    """Return what makes answers of ``plan`` name a single label; empty where nothing does."""
+    for spec in plan.defences:
+        if _one_label(spec):
+            return spec.kind
+    link = _link(plan)
+    return f"label_mode {plan.label_mode}" if link is not None and _one_label(link) else ""
+
+
+def _one_label(spec: DefenceSpec) -> bool:
+    return spec.gives in ("confidence", "label") or spec.leading == 1
+
+
 def _check_mode(before: "Plan", after: "Plan") -> None:
     if _RANKS[after.label_mode] > _RANKS[before.label_mode]:
         raise ValueError(

@@ -30,7 +30,7 @@ from victim_service.ledger.base import (
     key_subject,
 )
 from victim_service.ledger.records import KeyRecord
-from victim_service.narrowing import temperatures
+from victim_service.narrowing import one_label, temperatures
 from victim_service.prices import PriceTier, check_tiers, money
 from victim_service.speaker_cap import SpeakerCap
 
@@ -136,10 +136,11 @@ class Plan(Frozen):
                 raise ValueError(f"{name} goes with label_mode {mode}. Set both, or neither")
         if (self.rate_per_s is None) != (self.burst is None):
             raise ValueError("rate_per_s and burst go together. Set both, or neither")
-        if self.speaker_cap and self.speaker_cap.beyond == "uniform" and self.label_mode == "hard":
+        by = one_label(self)
+        if self.speaker_cap and self.speaker_cap.beyond == "uniform" and by:
             raise ValueError(
-                "beyond: uniform has no label to tell in label_mode hard: it would always be the "
-                "first one. Set beyond: told"
+                f"beyond: uniform has no label to tell, and {by} would name one all the same. "
+                "Set beyond: told, or show two labels or more"
             )
         check_release(self.defences, self.label_mode, _MODE_NEEDS[self.label_mode], self.top_k)
         check_temperatures(temperatures(self))

@@ -50,12 +50,46 @@ def test_the_plan_of_the_page_can_be_sold_and_is_read_as_it_is_kept():
         ({"leakage_price": {"most": 1}}, "most"),
         ({"leakage_price": {"most": 4, "measure": "guess"}}, "measure"),
         ({"speaker_cap": {"speakers": 0}}, "speakers"),
-        ({"speaker_cap": {"speakers": 5}, "label_mode": "hard"}, "Set beyond: told"),
     ],
 )
 def test_a_policy_that_makes_no_sense_is_refused(terms, words):
     with pytest.raises(ConfigError, match=words):
         sold(**terms)
+
+
+NAMES_ONE = [
+    ({"label_mode": "hard"}, "label_mode hard"),
+    ({"label_mode": "top_k", "top_k": 1}, "label_mode top_k"),
+    *(
+        ({"defences": [spec]}, spec["kind"])
+        for spec in (
+            {"kind": "label_only"},
+            {"kind": "confidence_buckets"},
+            {"kind": "deceptive_labels", "delta": 0.1, "privacy": 1.0},
+            {"kind": "top_k", "k": 1, "rest": "renormalise"},
+        )
+    ),
+]
+"""Terms under which an answer names a single label, and what makes it so."""
+
+
+@pytest.mark.parametrize(("terms", "by"), NAMES_ONE)
+def test_a_cap_that_answers_all_labels_alike_needs_answers_that_show_several(terms, by):
+    words = f"{by} would name one all the same. Set beyond: told"
+    with pytest.raises(ConfigError, match=words):
+        sold(speaker_cap={"speakers": 5}, **terms)
+    ladder = {"steps": [{"kind": "price_up", "factor": 2.0}, {"kind": "degrade", **terms}]}
+    with pytest.raises(ConfigError, match=f"ladder, step 2: .*{words}"):
+        sold(speaker_cap={"speakers": 5}, ladder=ladder)
+    told = {"speaker_cap": {"speakers": 5, "beyond": "told"}}
+    assert sold(**told, **terms)
+    assert sold(**told, ladder=ladder)
+
+
+def test_a_cap_may_answer_alike_where_several_labels_are_shown():
+    two = {"kind": "top_k", "k": 2}
+    for terms in ({"label_mode": "top_k", "top_k": 2}, {"defences": [two]}):
+        assert sold(speaker_cap={"speakers": 5}, **terms)
 
 
 @pytest.mark.parametrize(
