@@ -11,11 +11,11 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, model_validator
 
 from shared.config import Frozen
 
@@ -71,6 +71,27 @@ class DetectorSpec(Frozen, ABC):
     """Clips after which a score is given."""
     threshold: float | None = Field(default=None, allow_inf_nan=False)
     """Score above which a window is an alarm; None takes the fitted one."""
+
+    @property
+    def lowest(self) -> float:
+        """The lowest score that there is: a threshold below it is passed by every window."""
+        return 0.0
+
+    @model_validator(mode="after")
+    def _can_go_either_way(self) -> Self:
+        if self.threshold is None:
+            return self
+        if self.threshold >= self.most:
+            raise ValueError(
+                f"threshold {self.threshold:g} is never passed, for no score is above "
+                f"{self.most:g}. Set a lower one, or none to take the fitted one"
+            )
+        if self.threshold < self.lowest:
+            raise ValueError(
+                f"threshold {self.threshold:g} is passed by every window, for no score is below "
+                f"{self.lowest:g}. Set a higher one, or none to take the fitted one"
+            )
+        return self
 
     @abstractmethod
     def build(self, reference: Reference) -> "Detector":

@@ -22,6 +22,11 @@ class CoverageSpec(DetectorSpec):
     bits: int = Field(default=10, ge=2, le=16)
     """Hyperplanes; there are 2^bits buckets. For ``over: buckets``."""
 
+    @property
+    def lowest(self) -> float:
+        """That of clips in one cell, of at most as many cells as a window has clips."""
+        return 1 / min(self.window, 2**self.bits if self.over == "buckets" else self.window)
+
     def build(self, reference: Reference) -> "Coverage":
         """Return the detector; its hyperplanes are drawn from the service's secret."""
         return Coverage(self, reference)

@@ -1,6 +1,6 @@
 """`mmd_window`: how far a window is from honest clips, in all moments at once."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,9 @@ _MOST_CLIPS = 500
 
 class MmdWindowSpec(DetectorSpec):
     """Compares each window with the reference by the maximum mean discrepancy."""
+
+    most: ClassVar[float] = 4.0
+    """Features have length 1, so that no two means of them are farther apart than 2."""
 
     kind: Literal["mmd_window"] = "mmd_window"
     of: Literal["answers", "embeddings"] = "answers"

@@ -1,9 +1,9 @@
 """`prada`: distances between an account's queries of one label that look drawn by a rule."""
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from victim_service.detectors.base import DetectorSpec, Memory, Reference
 from victim_service.detectors.shapiro import FEWEST, MOST, shapiro_wilk
@@ -35,6 +35,15 @@ class PradaSpec(DetectorSpec):
     """Latest distances that are tested."""
     least: int = Field(default=40, ge=FEWEST, le=MOST)
     """Distances, after leaving out outliers, below which the score is 0. Published: 100."""
+
+    @model_validator(mode="after")
+    def _enough_are_kept(self) -> Self:
+        if self.least > self.distances:
+            raise ValueError(
+                f"of {self.distances} distances there are never the {self.least} that a score "
+                "needs. Keep least <= distances"
+            )
+        return self
 
     def build(self, reference: Reference) -> "Prada":
         """Return the detector."""

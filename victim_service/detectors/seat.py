@@ -1,9 +1,9 @@
 """`seat`: clips that lie close together in the embedding are strikes, as copies of one clip do."""
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from victim_service.detectors.base import DetectorSpec, Memory, Reference
 from victim_service.detectors.stepwise import (
@@ -16,6 +16,7 @@ from victim_service.detectors.stepwise import (
     filled,
     push,
 )
+from victim_service.errors import StartError
 
 REPEAT = 1e-3
 """Scaled distance within which a clip is the same again: it is answered as before, and teaches
@@ -37,8 +38,21 @@ class SeatSpec(DetectorSpec):
     closeness: float = Field(default=0.25, gt=0, le=10)
     """The radius, in units of that distance."""
 
+    @model_validator(mode="after")
+    def _enough_are_kept(self) -> Self:
+        if self.neighbours > self.kept:
+            raise ValueError(
+                f"of {self.kept} clips that are kept none ever has {self.neighbours} neighbours. "
+                "Keep neighbours <= kept"
+            )
+        return self
+
     def build(self, reference: Reference) -> "Seat":
-        """Return the detector; its radius is taken from the reference."""
+        """Return the detector; its radius is taken from the reference.
+
+        Raises:
+            StartError: the reference has too few clips for as many neighbours.
+        """
         return Seat(self, reference)
 
 
@@ -56,6 +70,12 @@ class Seat(Stepwise):
         self.scale = Scale(reference)
         rows = self.scale.reference
         nearest = [self._distance(row, np.delete(rows, n, 0)) for n, row in enumerate(rows)]
+        if not np.isfinite(nearest).all():
+            raise StartError(
+                f"detector seat: among the {len(rows)} clips that were fitted are some without "
+                f"{spec.neighbours} neighbours, so that there is no radius. Set fewer "
+                "`neighbours`, or run `earshot-victim detectors fit` with more clips."
+            )
         self.radius = spec.closeness * float(np.quantile(nearest, spec.quantile))
 
     def begin(self) -> Memory:

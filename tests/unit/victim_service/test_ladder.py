@@ -140,8 +140,9 @@ def test_a_ladder_that_makes_no_sense_is_refused(steps, fields, message):
     ("detectors", "message"),
     [
         ([{"kind": "psychic"}], "unknown kind 'psychic'; valid kinds: coverage"),
-        ([{"kind": "coverage"}, {"kind": "coverage", "threshold": 2.0}], "watch alike"),
+        ([{"kind": "coverage"}, {"kind": "coverage", "threshold": 0.9}], "watch alike"),
         ([{"kind": "coverage", "window": 1}], "window"),
+        ([{"kind": "coverage", "threshold": 2.0}], "coverage: .*threshold 2 is never passed"),
     ],
 )
 def test_detectors_that_make_no_sense_are_refused(detectors, message):

@@ -24,10 +24,10 @@ from victim_service.settings import Settings
 PLAN = "name: watched\nlabel_mode: soft\ndetectors: [{{kind: prada, window: {}}}]\n"
 
 
-def settings(folder, window=20):
+def settings(folder, window=20, text=PLAN):
     plans = folder / "plans"
     plans.mkdir()
-    (plans / "watched.yaml").write_text(PLAN.format(window))
+    (plans / "watched.yaml").write_text(text.format(window))
     return Settings(ledger=f"sqlite:///{folder / 'ledger.sqlite'}", plans=plans, workers=1)
 
 
@@ -61,6 +61,15 @@ def test_another_window_than_was_fitted_is_refused(tmp_path):
     fit(checkpoint)
     with pytest.raises(StartError, match=r"there is no threshold for .*30"):
         build_parts(settings(tmp_path, window=30), checkpoint)
+
+
+def test_more_neighbours_than_the_reference_has_are_refused(tmp_path):
+    checkpoint = make_victim(tmp_path / "victim")
+    fit(checkpoint)
+    seat = "{{kind: seat, window: {}, threshold: 0.1, neighbours: 40}}"
+    text = PLAN.replace("{{kind: prada, window: {}}}", seat)
+    with pytest.raises(StartError, match=r"seat: .* 40 clips .* without 40 neighbours"):
+        build_parts(settings(tmp_path, text=text), checkpoint)
 
 
 def test_what_was_fitted_is_loaded_with_the_services_secret(tmp_path):

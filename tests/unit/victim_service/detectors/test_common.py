@@ -149,6 +149,32 @@ def test_a_spec_is_read_as_it_is_written_and_refuses_the_rest(kind):
 
 
 @every_kind
+def test_a_threshold_that_no_window_passes_or_every_one_does_is_refused(kind):
+    spec = spec_of(kind)
+
+    def read(threshold: float) -> DetectorSpec:
+        return validate({"kind": kind, "threshold": threshold}, DETECTORS[kind], origin="p")
+
+    assert read(spec.lowest).threshold == spec.lowest
+    for low in (-1.0, np.nextafter(spec.lowest, -1).item()):
+        with pytest.raises(ConfigError, match=r"is passed by every window.* Set a higher one"):
+            read(low)
+    if np.isfinite(spec.most):
+        assert read(np.nextafter(spec.most, 0).item())
+        for high in (spec.most, 5.0):
+            with pytest.raises(ConfigError, match=r"is never passed.* Set a lower one"):
+                read(high)
+
+
+@every_kind
+def test_no_score_is_below_the_lowest_that_there_is(kind):
+    spec = spec_of(kind)
+    detector = spec.build(WORLD.reference)
+    for stream in (WORLD.one_speaker, WORLD.everybody, WORLD.jittered):
+        assert min(scores(detector, stream(200))) >= spec.lowest
+
+
+@every_kind
 def test_the_page_tells_of_it(kind):
     page = (Path(__file__).parents[4] / "docs" / "detectors.md").read_text(encoding="utf-8")
     rows = [line for line in page.splitlines() if line.startswith(f"| `{kind}` |")]

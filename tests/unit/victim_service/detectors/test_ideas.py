@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 from scipy.stats import shapiro
 
 from tests.support.detector_streams import RATE_HZ, World, jitter, tones
@@ -17,6 +18,7 @@ from victim_service.detectors.prada import PradaSpec
 from victim_service.detectors.running import scores
 from victim_service.detectors.seat import SeatSpec
 from victim_service.detectors.shapiro import shapiro_wilk
+from victim_service.errors import StartError
 
 WORLD = World()
 
@@ -59,6 +61,11 @@ class TestPrada:
     def test_prada_counts_no_clip_that_comes_again(self):
         assert max(scores(PradaSpec(least=40).build(WORLD.reference), a_bot())) == 0
 
+    def test_more_distances_than_are_kept_are_not_asked_for(self):
+        assert PradaSpec(distances=40, least=40)
+        with pytest.raises(ValidationError, match="Keep least <= distances"):
+            PradaSpec(distances=39, least=40)
+
 
 class TestSeat:
     def test_copies_are_strikes_but_the_very_same_clip_is_none(self):
@@ -68,6 +75,18 @@ class TestSeat:
         assert list(scores(seat, again)) == [0.0]
         (score,) = scores(seat, WORLD.jittered(50))
         assert score == pytest.approx(33 / 50)  # the first of each three is no copy
+
+    def test_more_neighbours_than_clips_are_kept_are_not_asked_for(self):
+        assert SeatSpec(kept=8, neighbours=8)
+        with pytest.raises(ValidationError, match="Keep neighbours <= kept"):
+            SeatSpec(kept=8, neighbours=9)
+
+    def test_a_reference_with_too_few_neighbours_is_refused(self):
+        few = WORLD.reference.seen.part(0, 10)
+        reference = Reference(few, WORLD.reference.labels[:10], RATE_HZ)
+        assert 0 < SeatSpec(neighbours=9).build(reference).radius < np.inf
+        with pytest.raises(StartError, match=r"10 clips .* without 10 neighbours.* Set fewer"):
+            SeatSpec(neighbours=10).build(reference)
 
 
 class TestMmdWindow:
@@ -201,6 +220,14 @@ class TestFingerprints:
 
 
 class TestCoverage:
+    def test_the_lowest_score_is_that_of_one_cell(self):
+        found = [
+            CoverageSpec(window=40).lowest,
+            CoverageSpec(window=40, over="buckets", bits=3).lowest,
+            CoverageSpec(window=40, over="buckets", bits=6).lowest,
+        ]
+        assert found == [1 / 40, 1 / 8, 1 / 40]
+
     def test_labels_count_by_what_they_add(self):
         coverage = CoverageSpec(window=40).build(WORLD.reference)
         for speakers in (1, 2, 10):
