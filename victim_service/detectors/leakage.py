@@ -71,14 +71,19 @@ class Leakage(Stepwise):
         arrays["inputs"] += np.outer(row, row)[self.upper]
         arrays["answers"] += np.outer(row, told)
 
-    def score(self, memory: Memory) -> float:
-        """Return the share of the private clips on which the student says what the victim says."""
+    def student(self, memory: Memory) -> npt.NDArray[np.float64]:
+        """Return the weights (E + 1, K, or codes) of the student, the bias last."""
         size = self.exam.shape[1]
         square = np.zeros((size, size))
         square[self.upper] = memory["inputs"]
         square += np.triu(square, 1).T
         square[np.diag_indices(size)] += self.ridge
-        says = self.exam @ np.linalg.solve(square, memory["answers"].astype(np.float64))
+        weights = np.linalg.solve(square, memory["answers"].astype(np.float64))
+        return weights.astype(np.float64, copy=False)
+
+    def score(self, memory: Memory) -> float:
+        """Return the share of the private clips on which the student says what the victim says."""
+        says = self.exam @ self.student(memory)
         if self.code is not None:
             says = says @ self.code.T.astype(np.float64)
         return float((says.argmax(axis=1) == self.answers).mean())

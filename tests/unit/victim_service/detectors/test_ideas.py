@@ -45,6 +45,19 @@ class TestShapiroWilk:
 
 
 class TestPrada:
+    def test_the_score_leaves_out_what_is_more_than_three_deviations_off(self):
+        # 60 distances of 1 to 2, and two that lie 2.6 and 5.4 deviations above the mean.
+        usual = 1.5 + 0.5 * np.sin(np.arange(60.0))
+        found = np.append(usual, [3.0, 4.5]).astype(np.float32).astype(np.float64)
+        off = np.abs(found - found.mean()) / found.std()
+        assert 2 < off[60] < 3 < off[61] < 6
+        prada = PradaSpec(least=40).build(WORLD.reference)
+        memory = prada.begin() | {"distances_next": np.array([62])}
+        memory["distances"][:62] = found
+        expected = 1 - shapiro(found[:61]).statistic
+        assert abs(expected - (1 - shapiro(found).statistic)) > 0.02
+        assert prada.score(memory) == pytest.approx(expected, abs=1e-4)
+
     def test_a_normal_stream_is_none_and_a_chain_is_an_alarm_within_300_clips(self):
         prada = PradaSpec(least=100).build(WORLD.reference)
         assert max(scores(prada, WORLD.one_speaker(300))) < 0.1  # published: W of .90 to .96
@@ -104,6 +117,17 @@ class TestMmdWindow:
         seen = WORLD.everybody(len(WORLD.reference.seen), seed=9)
         return WORLD.seen(seen.embeddings * np.float32(1 - share), seen.clips)
 
+    def test_it_is_the_distance_of_the_mean_waves(self):
+        mmd = MmdWindowSpec(of="embeddings", features=32, window=100).build(WORLD.reference)
+        window, scale = WORLD.one_speaker(100), mmd.scale
+        x = np.stack([scale(row) for row in window.embeddings])
+        # A sine and a cosine are one complex wave.
+        here, there = (
+            np.exp(1j * rows @ mmd.frequencies.T).mean(0) for rows in (x, scale.reference)
+        )
+        exact = float((np.abs(here - there) ** 2).mean())
+        assert next(scores(mmd, window)) == pytest.approx(exact, rel=1e-3)
+
     def test_it_is_the_kernels_own_sum(self):
         mmd = MmdWindowSpec(of="embeddings", features=4096, window=100).build(WORLD.reference)
         window, scale = WORLD.strangers(100), mmd.scale
@@ -120,6 +144,22 @@ class TestMmdWindow:
 
 
 class TestHardness:
+    @pytest.mark.parametrize(
+        ("history", "first"),
+        [
+            ([2, 2, 2, 2, 2], 0),
+            ([0, 2, 2, 2, 2], 1),
+            ([2, 0, 2, 2, 2], 2),
+            ([0, 1, 1, 2, 2], 3),
+            ([2, 2, 2, 2, 1], 4),
+        ],
+    )
+    def test_it_is_the_first_snapshot_from_which_on_the_label_stays(self, history, first):
+        hardness = HardnessSpec(snapshots=5).build(WORLD.reference)
+        hardness.heads = np.zeros((5, 3, 65), np.float32)
+        hardness.heads[np.arange(5), history, -1] = 1  # biases alone decide
+        assert hardness.hardness(np.ones(64, np.float32)) == first
+
     def test_a_bot_says_too_little_to_be_judged(self):
         assert max(scores(HardnessSpec().build(WORLD.reference), a_bot())) == 0
 
@@ -247,6 +287,21 @@ class TestCoverage:
 
 
 class TestLeakage:
+    @pytest.mark.parametrize("ridge", [0.1, 20.0])
+    def test_the_student_is_ridge_regression_in_closed_form(self, ridge):
+        leakage = LeakageSpec(ridge=ridge).build(WORLD.reference)
+        rng = np.random.default_rng(0)
+        embeddings = rng.normal(0.3, 1, (90, 64)).astype(np.float32)
+        told = rng.dirichlet(np.ones(30), 90).astype(np.float32)
+        seen = Seen(embeddings, told, np.zeros((90, 4), np.float32))
+        memory = leakage.extend(leakage.begin(), seen)
+        x = np.column_stack([np.stack([leakage.scale(row) for row in embeddings]), np.ones(90)])
+        expected = np.linalg.inv(x.T @ x + ridge * np.eye(65)) @ x.T @ told
+        np.testing.assert_allclose(leakage.student(memory), expected, atol=1e-4)
+        assert np.abs(expected).max() > 0.02
+        leakage.answers = (leakage.exam @ expected).argmax(axis=1)
+        assert leakage.score(memory) > 0.99
+
     def test_it_grows_with_what_was_sold(self):
         leakage = LeakageSpec().build(WORLD.reference)
         sold = list(scores(leakage, WORLD.everybody(1000)))
