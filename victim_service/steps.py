@@ -14,6 +14,7 @@ from shared.config import Frozen
 from shared.contract import LabelMode
 from shared.proof import MOST_BITS
 from victim_service.defences import AnyDefenceSpec, check_repeats
+from victim_service.defences.proof_of_work import ProofOfWorkSpec
 from victim_service.kinds import of_kind
 from victim_service.narrowing import narrowed
 
@@ -91,8 +92,16 @@ class Challenge(StepSpec):
     """Bits a clip; each doubling of a batch is one more."""
 
     def change(self, terms: "Terms") -> "Terms":
-        """Ask for work."""
-        return replace(terms, bits=max(terms.bits, self.bits))
+        """Ask for more work."""
+        chain = terms.plan.defences
+        asked = [spec.bits for spec in chain if isinstance(spec, ProofOfWorkSpec)]
+        before = max([terms.bits, *asked])
+        if self.bits <= before:
+            raise ValueError(
+                f"challenge of {self.bits} bits asks for no more than the {before} before it. "
+                f"Set more than {before}, or leave it out"
+            )
+        return replace(terms, bits=self.bits)
 
 
 class Throttle(StepSpec):

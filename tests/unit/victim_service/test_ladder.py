@@ -129,11 +129,27 @@ def test_a_plan_with_a_ladder_survives_its_own_document():
             "step 2: throttle to a burst of 10 grants more at once than the 9",
         ),
         ([{"kind": "suspend", "for_s": 3}], {}, "for_s"),
+        (
+            [{"kind": "challenge", "bits": 9}, {"kind": "challenge", "bits": 9}],
+            {},
+            "step 2: challenge of 9 bits asks for no more than the 9 before it. Set more than 9",
+        ),
+        (
+            [{"kind": "challenge", "bits": 9}],
+            {"defences": [{"kind": "proof_of_work", "bits": 12}]},
+            "step 1: challenge of 9 bits asks for no more than the 12 before it",
+        ),
     ],
 )  # fmt: skip
 def test_a_ladder_that_makes_no_sense_is_refused(steps, fields, message):
     with pytest.raises(ConfigError, match=message):
         plan_with(*steps, **fields)
+
+
+def test_each_challenge_asks_for_more():
+    steps = [{"kind": "challenge", "bits": bits} for bits in (13, 14)]
+    plan = plan_with(*steps, defences=[{"kind": "proof_of_work", "bits": 12}])
+    assert [terms_of(plan, rung).bits for rung in range(3)] == [0, 13, 14]
 
 
 @pytest.mark.parametrize(
