@@ -18,7 +18,7 @@ from victim_service.defences import (
 from victim_service.defences.base import Form
 from victim_service.detectors import AnyDetectorSpec, DetectorSpec
 from victim_service.errors import StartError
-from victim_service.ladder import Ladder, terms_of
+from victim_service.ladder import Ladder, Terms, terms_of
 from victim_service.leakage import LeakagePrice, Measure
 from victim_service.ledger.base import (
     GLOBAL_SUBJECT,
@@ -122,11 +122,14 @@ class Plan(Frozen):
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
-        self._check()
-        for rung in range(1, len(self.ladder.steps) + 1 if self.ladder else 0):
+        for rung in range(len(self.ladder.steps) + 1 if self.ladder else 1):
             try:
-                terms_of(self, rung).plan._check()
+                terms = terms_of(self, rung)
+                terms.plan._check()
+                self._check_budgets(terms)
             except ValueError as error:
+                if rung == 0:
+                    raise
                 raise ValueError(f"ladder, step {rung}: {error}") from error
         return self
 
@@ -144,12 +147,15 @@ class Plan(Frozen):
             )
         check_release(self.defences, self.label_mode, _MODE_NEEDS[self.label_mode], self.top_k)
         check_temperatures(temperatures(self))
+
+    def _check_budgets(self, terms: Terms) -> None:
+        least = terms.units(self.reserved(1), 1) or 1
         for name in ("budget", "account_budget"):
-            units, least = getattr(self, name), self.reserved(1) or 1
+            units = getattr(self, name)
             if units is not None and 0 < units < least:
                 raise ValueError(
-                    f"{name} {units} never sells a clip, for leakage_price sets {least} units "
-                    f"aside for each until it is answered. Set {least} or more"
+                    f"{name} {units} never sells a clip, for {least} units are set aside for each "
+                    f"until it is answered. Set {least} or more, or a lower price"
                 )
 
     @property

@@ -130,6 +130,17 @@ def test_a_plan_with_a_ladder_survives_its_own_document():
         ),
         ([{"kind": "suspend", "for_s": 3}], {}, "for_s"),
         (
+            [{"kind": "throttle", "rate_per_s": 1, "burst": 8},
+             {"kind": "price_up", "factor": 1.6}],
+            {"budget": 15, "leakage_price": {"most": 10}},
+            "step 2: budget 15 never sells a clip, for 16 units .* Set 16 or more, or a lower",
+        ),
+        (
+            [{"kind": "price_up", "factor": 4}, {"kind": "price_up", "factor": 4}],
+            {"account_budget": 15},
+            "step 2: account_budget 15 never sells a clip, for 16 units",
+        ),
+        (
             [{"kind": "challenge", "bits": 9}, {"kind": "challenge", "bits": 9}],
             {},
             "step 2: challenge of 9 bits asks for no more than the 9 before it. Set more than 9",
@@ -144,6 +155,13 @@ def test_a_plan_with_a_ladder_survives_its_own_document():
 def test_a_ladder_that_makes_no_sense_is_refused(steps, fields, message):
     with pytest.raises(ConfigError, match=message):
         plan_with(*steps, **fields)
+
+
+def test_a_price_at_which_a_budget_sells_one_clip_is_none_that_never_sells():
+    steps = [{"kind": "price_up", "factor": 1.5}, {"kind": "suspend"}]
+    assert plan_with(*steps, budget=15, leakage_price={"most": 10})
+    assert plan_with(*steps, budget=2)
+    assert plan_with(*steps, budget=0)  # keys may have budgets of their own
 
 
 def test_each_challenge_asks_for_more():
