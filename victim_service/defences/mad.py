@@ -74,10 +74,18 @@ def best_label(rows: Rows, student: Rows) -> Rows:
     """Return the one-hot rows (B, K) that turn the gradient of ``student`` (B, K) most."""
     honest = student - rows
     ahead = inner(student, honest) - honest
-    lengths = np.sqrt(inner(student, student) - 2 * student + 1)
+    squares = inner(student, student) - 2 * student + 1
+    # A student who is sure is so near the corner of its label that these cancel to nothing, or
+    # less: there they are summed up over the other labels.
+    index, sure = np.arange(len(rows)), student.argmax(axis=1)
+    others = student.copy()
+    others[index, sure] = 0
+    share = others.sum(axis=1)
+    ahead[index, sure] = (others * honest).sum(axis=1) - share * honest[index, sure]
+    squares[index, sure] = (others**2).sum(axis=1) + share**2
+    cosines = ahead / np.sqrt(np.maximum(squares, np.finfo(np.float64).tiny))
     corners = np.zeros_like(rows)
-    best = (ahead / lengths).argmin(axis=1)
-    corners[np.arange(len(rows)), best] = 1
+    corners[index, cosines.argmin(axis=1)] = 1
     return corners
 
 

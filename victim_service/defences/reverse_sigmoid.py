@@ -11,6 +11,8 @@ from victim_service.defences.simplex import Rows, exact
 
 _GUARD = 1e-9
 """Distance from 0 and 1 within which a logit is not taken: our own choice."""
+_LARGEST = 700.0
+"""e to this is still a float64; the sigmoid there is 0 already, next to the 1/2 that it loses."""
 
 
 class ReverseSigmoidSpec(HeldSpec):
@@ -51,6 +53,7 @@ def bend(rows: Rows, beta: float, gamma: float) -> Rows:
     """
     guarded = np.clip(rows, _GUARD, 1 - _GUARD)
     logits = np.log(guarded) - np.log1p(-guarded)
-    bent: Rows = np.maximum(rows - beta * (1 / (1 + np.exp(-gamma * logits)) - 0.5), 0)
+    powers = np.exp(np.minimum(-gamma * logits, _LARGEST))
+    bent: Rows = np.maximum(rows - beta * (1 / (1 + powers) - 0.5), 0)
     bent /= bent.sum(axis=1, keepdims=True)
     return bent

@@ -10,7 +10,7 @@ from tests.support.rows import KINDS, make_row
 from victim_service.defences import Asked, clip_digests, defend
 from victim_service.defences.last_layer import says, turn
 from victim_service.defences.mad import MadSpec, best_label, best_share, towards
-from victim_service.defences.simplex import exact
+from victim_service.defences.simplex import exact, softmax
 
 ASKED = Asked(b"s" * 32, "alice", "c" * 64, "soft", 1)
 
@@ -50,6 +50,28 @@ def test_the_corner_of_the_extreme_variant_is_the_best_label():
     found = turn(student, rows, best_label(rows, student))
     tried = [turn(student, rows, np.tile(corner, (len(rows), 1))) for corner in np.eye(7)]
     np.testing.assert_allclose(found, np.max(tried, axis=0), atol=1e-9)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("surely", [0.0, 30.0, 60.0, 800.0])
+def test_of_two_labels_the_best_is_the_one_behind_the_student(surely):
+    """Seen from the answer: there the gradient is turned about, however sure the student is."""
+    shares = np.linspace(0.001, 0.999, 50)
+    rows = np.stack([shares, 1 - shares], axis=1)
+    student = softmax(np.tile([surely, 0.0], (50, 1)))
+    behind = np.where(student[:, 0] > rows[:, 0], 0, 1)
+    found = best_label(rows, student).argmax(axis=1)
+    np.testing.assert_array_equal(found, behind)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("variant", ["argmax", "extreme"])
+@pytest.mark.parametrize("classes", [2, 9])
+def test_the_widest_spread_is_computed_without_a_warning(variant, classes):
+    rows = np.random.default_rng(0).dirichlet(np.ones(classes), 400).astype(np.float32)
+    spec = MadSpec(epsilon=0.5, variant=variant, spread=10.0)
+    told = defend(rows, clips_for(rows), (spec,), ASKED)
+    assert np.abs(told - rows).sum(axis=1).max() <= 0.5 + 1e-6
 
 
 @pytest.mark.parametrize("classes", [2, 3, 5, 8])

@@ -23,7 +23,10 @@ def sharp(classes: int, count: int = 500) -> np.ndarray:
     return rows
 
 
-@pytest.mark.parametrize(("beta", "gamma"), [(1.0, 0.1), (1.0, 1.0), (0.008, 0.2), (0.3, 2.0)])
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    ("beta", "gamma"), [(1.0, 0.1), (1.0, 1.0), (0.008, 0.2), (0.3, 2.0), (0.6, 100.0)]
+)
 def test_two_labels_in_closed_form(beta, gamma):
     p = np.linspace(0, 1, 41)
     guarded = np.clip(p, 1e-9, 1 - 1e-9)
