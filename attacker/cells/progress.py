@@ -1,5 +1,6 @@
 """How far a cell is, from its files alone: nothing here knows what an experiment is."""
 
+import json
 from contextlib import suppress
 from pathlib import Path
 
@@ -10,8 +11,15 @@ DONE_NAME = "done.json"
 
 
 def is_done(folder: Path) -> bool:
-    """Whether the cell or the ingredient in ``folder`` is finished."""
-    return (folder / DONE_NAME).is_file()
+    """Whether the cell or the ingredient in ``folder`` is finished.
+
+    A note that cannot be read says nothing: the job is run again and writes another one. What was
+    bought and trained lies beside it, so that this costs next to nothing.
+    """
+    try:
+        return isinstance(json.loads((folder / DONE_NAME).read_text(encoding="utf-8")), dict)
+    except (OSError, ValueError):
+        return False
 
 
 def bought(folder: Path) -> int:

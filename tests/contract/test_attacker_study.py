@@ -5,13 +5,13 @@ import os
 import signal
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from attacker.cells.cell import is_done
+from attacker.cells.cell import DONE_NAME, is_done, read_done
 from attacker.lab.study.keys import KEY_NAME
 from attacker.lab.study.rows import CELLS
 from tests.support.command_line import Call, caller
@@ -100,6 +100,24 @@ def test_a_killed_study_goes_on_and_nothing_is_paid_twice(
     call(*words, key="")
     assert lab.rows() == rows
     assert sum(lab.spent().values()) == 240
+
+    code, output = with_damaged_notes(lab, lambda: call(*words, key=""))
+    assert code == 1, output
+    assert f"{DISTINCT - 1} of {DISTINCT} cells are done" in output
+    assert "damaged (KeyError). Remove it and run the same command again" in output
+    assert [name for name in rows if name not in lab.rows()] == ["noise-hard-b40-adaptive-s0"]
+    assert sum(lab.spent().values()) == 240
+
+
+def with_damaged_notes(lab: Laboratory, run: Callable[[], tuple[int, str]]) -> tuple[int, str]:
+    """Run a study of which one note was cut short, which is mended, and one lacks what was paid."""
+    (cut,) = (cell for cell in lab.cells() if cell.name.startswith("none-soft-b20-naive-s0"))
+    (bare,) = (cell for cell in lab.cells() if cell.name.startswith("noise-hard-b40-adaptive-s0"))
+    (cut / DONE_NAME).write_bytes((cut / DONE_NAME).read_bytes()[:40])
+    (bare / DONE_NAME).write_text("{}")
+    found = run()
+    assert read_done(cut)["charged"] == 20
+    return found
 
 
 def check_rows(rows: dict[str, dict[str, Any]]) -> None:

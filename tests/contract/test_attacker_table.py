@@ -115,6 +115,15 @@ def test_a_killed_table_goes_on_and_nothing_is_paid_twice(
     assert spent(victim, key) == 120
     assert written(out) == before
 
+    for note in out.glob("**/done.json"):
+        note.write_bytes(note.read_bytes()[:40])
+    code, output = call("run", *options, key=key)
+    assert code == 0, output
+    assert "5 of 5 jobs are done" in output
+    assert spent(victim, key) == 120
+    for (cell,) in run.cells.values():
+        assert read_done(cell.folder)["attack"]["bought"] == 40
+
 
 @pytest.mark.timeout(600)
 def test_a_generator_learns_from_the_answers_of_a_row_and_survives_kills(

@@ -103,7 +103,7 @@ class Scorer:
         if found != surrogates:
             raise CellUnfinished(
                 f"{folder}: its surrogates are not those that it finished with. "
-                + (" ".join(run.warnings) or "Remove its done.json and run the table again.")
+                + (" ".join(run.warnings) or "Remove its done.json and run the same command again.")
             )
         said = [self.predict(item.folder, self.bundle.clips) for item in own]
         marks = tuple(
@@ -139,8 +139,8 @@ def read_facts(folder: Path) -> CellFacts:
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise CellUnfinished(
-            f"{folder / DONE_NAME}: damaged ({type(error).__name__}). Remove it and run the table "
-            "again; what was bought is kept."
+            f"{folder / DONE_NAME}: damaged ({type(error).__name__}). Remove it and run the same "
+            "command again; what was bought is kept."
         ) from error
 
 

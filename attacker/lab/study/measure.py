@@ -37,16 +37,16 @@ class CellRows:
 
     def rows(
         self, cells: Sequence[tuple[StudyCell, Path]]
-    ) -> tuple[list[dict[str, Any]], list[str]]:
-        """Return a row for each finished one of ``cells``, given with its folder; and what of them
-        cannot be read, in words."""
-        rows, problems = [], []
+    ) -> tuple[list[dict[str, Any]], dict[Path, str]]:
+        """Return a row for each finished one of ``cells``, given with its folder; and by folder why
+        a finished one has none, in words."""
+        rows, problems = [], {}
         for cell, folder in cells:
             if is_done(folder):
                 try:
                     rows.append(self.row(cell, folder))
                 except (EarshotError, CheckpointError) as error:
-                    problems.append(f"{cell.name}: {error}")
+                    problems[folder] = str(error)
         return rows, problems
 
     def row(self, cell: StudyCell, folder: Path) -> dict[str, Any]:

@@ -103,9 +103,8 @@ class StudyRunner:
                     jobs, self.jobs, writer, dict.fromkeys(_HIDDEN, ""), launch=self.launch
                 )
             finally:
-                for problem in _write_rows(rows, placed, place):
-                    on_note(problem)
-        return folder, statuses
+                problems = _write_rows(rows, placed, place)
+        return folder, _without_rows(statuses, problems, on_note)
 
     def card(self) -> ModelCard:
         """Return what the victim says of itself.
@@ -228,11 +227,25 @@ class _RowWriter:
         self.watcher.ended(status)
 
 
-def _write_rows(rows: CellRows, placed: Sequence[Placed], place: Path) -> list[str]:
-    """Write the rows of all cells that are done; return what could not be read, in words."""
+def _write_rows(rows: CellRows, placed: Sequence[Placed], place: Path) -> dict[Path, str]:
+    """Write the rows of all cells that are done; return by folder what could not be read."""
     found, problems = rows.rows(placed)
     write_rows(place, found, CELLS)
     return problems
+
+
+def _without_rows(
+    statuses: list[Status], problems: dict[Path, str], on_note: Callable[[str], None]
+) -> list[Status]:
+    """Return ``statuses``, those without a row as failed; note what is wrong with other cells."""
+    others = dict(problems)
+    for status in statuses:
+        reason = others.pop(status.job.folder, None)
+        if reason is not None and status.state is State.DONE:
+            status.state, status.reason = State.FAILED, reason
+    for folder, reason in others.items():
+        on_note(f"{folder.name}: {reason}")
+    return statuses
 
 
 def sell(admin: AdminClient, plans: Sequence[SoldPlan]) -> None:

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from attacker.cells.cell import (
+    DONE_NAME,
     Cell,
     bought,
     content_hash,
@@ -101,6 +102,13 @@ def test_a_finished_cell_says_what_it_came_to(tmp_path: Path) -> None:
     mark_done(tmp_path, facts)
     assert is_done(tmp_path)
     assert read_done(tmp_path)["attack"] == facts["attack"]
+
+
+@pytest.mark.parametrize("damage", [b"", b"[]", b'{"attack": {"ended', b"\xff\xfe{}"])
+def test_a_cell_whose_note_cannot_be_read_is_not_done(tmp_path: Path, damage: bytes) -> None:
+    mark_done(tmp_path, {})
+    (tmp_path / DONE_NAME).write_bytes(damage)
+    assert not is_done(tmp_path)
 
 
 @pytest.mark.parametrize(("ended", "word"), [("account-exhausted", "exhausted"), (None, "inter")])

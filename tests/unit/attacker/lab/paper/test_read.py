@@ -69,11 +69,20 @@ def test_a_defect_of_ours_is_not_hidden(world: World) -> None:
         read_rows(run, world.out, break_down)
 
 
-def test_a_damaged_note_of_completion_is_a_failed_cell(world: World) -> None:
-    (world.make("noise", 0) / "done.json").write_text("{")
+def test_a_note_of_completion_that_lacks_something_is_a_failed_cell(world: World) -> None:
+    (world.make("noise", 0) / "done.json").write_text("{}")
     state, reason, _ = read(world)["noise"][0]
     assert state == "failed"
-    assert "run the table again" in reason
+    assert "run the same command again" in reason
+
+
+def test_a_cell_whose_note_of_completion_was_cut_is_not_finished(world: World) -> None:
+    place = world.make("noise", 0)
+    (place / "done.json").write_bytes((place / "done.json").read_bytes()[:40])
+    (place / "job.log").write_text("$ earshot-attacker run\n")
+    state, reason, clips = read(world)["noise"][0]
+    assert (state, clips) == ("unfinished", 40)
+    assert "the same command goes on" in reason
 
 
 def test_a_cell_without_surrogate_has_volume_and_no_accuracy() -> None:

@@ -113,5 +113,5 @@ def test_what_was_noted_of_a_cell_is_read(cell: Path) -> None:
 @pytest.mark.parametrize("damage", ["", "[]", "{}", '{"attack": {}, "took_s": 1}'])
 def test_a_damaged_note_of_completion_says_what_to_do(cell: Path, damage: str) -> None:
     (cell / "done.json").write_text(damage)
-    with pytest.raises(CellUnfinished, match="Remove it and run the table again"):
+    with pytest.raises(CellUnfinished, match="Remove it and run the same command again"):
         read_facts(cell)
