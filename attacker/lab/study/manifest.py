@@ -1,7 +1,7 @@
 """The manifest of a study: how its tables were made."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,8 @@ from typing import Any
 from attacker.errors import ExperimentError
 
 MANIFEST_FILE = "study.json"
+PLACE = ("plan", "label_mode", "budget", "attacker", "seed")
+"""What tells the cells of a study apart; a name may be cut short."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,11 @@ class Manifest:
     def item(self, kind: str, id_: str) -> dict[str, Any]:
         """Return one of the study's ``plans`` or ``attackers`` as written; empty if unknown."""
         return next((dict(one) for one in self._of_study(kind) if one["id"] == id_), {})
+
+    def cells_beside(self, places: Collection[tuple[Any, ...]]) -> list[str]:
+        """Return the names of the study's cells that stand at none of ``places``; see ``PLACE``."""
+        whole = [one for one in self._items("cells") if {"cell", *PLACE} <= set(one)]
+        return [one["cell"] for one in whole if tuple(one[n] for n in PLACE) not in places]
 
     def _of_study(self, kind: str) -> Sequence[Mapping[str, Any]]:
         return (self.data.get("study") or {}).get(kind) or ()

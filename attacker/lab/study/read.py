@@ -15,7 +15,7 @@ from pydantic import field_validator
 
 from attacker.errors import ExperimentError
 from attacker.lab.detection.rows import Detection
-from attacker.lab.study.manifest import Manifest, read_manifest
+from attacker.lab.study.manifest import PLACE, Manifest, read_manifest
 from attacker.lab.study.rows import CELLS_NAME, DETECTIONS_NAME, HONEST_NAME
 from shared.config import ConfigError, Frozen, validate
 
@@ -121,6 +121,13 @@ class StudyTables:
     detections: tuple[DetectionRow, ...] | None
     """None where detectors were not measured."""
     manifest: Manifest
+
+    @property
+    def missing(self) -> list[str]:
+        """The names of cells that the study has by its manifest, and that have no row."""
+        return self.manifest.cells_beside(
+            {tuple(getattr(row, name) for name in PLACE) for row in self.cells}
+        )
 
 
 RowT = TypeVar("RowT", bound=_Row)

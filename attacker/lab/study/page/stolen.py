@@ -6,7 +6,7 @@ from attacker.lab.report import svg
 from attacker.lab.report.builder import Plate
 from attacker.lab.report.words import NBSP, count, percent
 from attacker.lab.study.page import figures, words
-from attacker.lab.study.page.blocks import DASH, Cell, Section, Table, share
+from attacker.lab.study.page.blocks import DASH, Cell, Section, Table, names, share
 from attacker.lab.study.page.level import Level
 from attacker.lab.study.page.reach import SHARES, reach
 from attacker.lab.study.page.sections import Figures
@@ -20,6 +20,7 @@ def theft(found: Figures) -> Section:
         "theft",
         "What was stolen, by budget",
         lead=(
+            *_missing(found),
             f"Accuracy of the copy on the victim's unseen test clips (the victim itself: "
             f"{percent(found.victim)}; guessing: {percent(found.chance)}), and how often it gives "
             "the victim's own answer. Means over seeds with Student's 95 % intervals. The best "
@@ -29,6 +30,18 @@ def theft(found: Figures) -> Section:
         tables=tuple(_theft_table(mode, found.of_mode(mode)) for mode in modes),
         notes=tuple(_theft_notes(found)),
     )
+
+
+def _missing(found: Figures) -> list[str]:
+    """Say which cells the page knows nothing of: it is about the others alone."""
+    missing, rows = found.tables.missing, len(found.tables.cells)
+    if not missing:
+        return []
+    return [
+        f"Incomplete: {len(missing):,} of this study's {rows + len(missing):,} cells have no row, "
+        f"{names(missing)}. All that is said here rests on the others. Run the study again, which "
+        "finishes them and pays nothing twice, and make this page again."
+    ]
 
 
 def _theft_plate(found: Figures, mode: str) -> Plate:

@@ -106,6 +106,18 @@ def test_what_was_not_measured_is_said(tmp_path: Path, rows: made.Rows) -> None:
     assert row_of(markdown, "victim")[1] == "unknown"
 
 
+def test_cells_without_a_row_are_named(tmp_path: Path, rows: made.Rows, honest: made.Rows) -> None:
+    facts = made.manifest({("none", "soft"): {}, ("guard", "soft"): {}})
+    facts["cells"] = [{**row, "sold_as": "x"} for row in rows]
+    said = "Incomplete: 2 of this study's 18 cells have no row, "
+    _, _, markdown = pages(made.write_all(tmp_path / "whole", rows, honest, facts=facts))
+    assert "Incomplete" not in markdown
+    _, source, markdown = pages(made.write_all(tmp_path / "part", rows[2:], honest, facts=facts))
+    named = f"{rows[0]['cell']} and {rows[1]['cell']}. All that is said here rests on the others."
+    assert said + named in markdown
+    assert rows[1]["cell"] in source
+
+
 def test_a_plan_without_an_adaptive_attacker_is_named(tmp_path: Path) -> None:
     rows = made.cells("none", HIGH) + made.cells("guard", HIGH, kinds=("guard",))
     _, source, _ = pages(made.write_all(tmp_path, rows, made.honest("guard")))
