@@ -13,6 +13,7 @@ VICTIM, CHANCE = 0.9, 0.05
 HIGH, LOW = {500: 0.5, 2000: 0.8}, {500: 0.2, 2000: 0.35}
 """By budget, what is stolen from a plan that does not help, and from one that does."""
 CHECKPOINT = "c" * 64
+RECIPE = "victim_service/victims/tiny.yaml"
 
 
 def cells(
@@ -97,9 +98,11 @@ def manifest(documents: Mapping[tuple[str, str], Mapping[str, Any]], **change: A
     """The manifest of a study whose plans, by id and label mode, are these documents."""
     sold = {place: f"study-{'-'.join(place)}-12345678" for place in documents}
     return {
-        "study": {"name": "tiny", "title": "A tiny study", "plans": [], "attackers": []},
+        "study": {
+            "name": "tiny", "title": "A tiny study", "victim": RECIPE, "plans": [], "attackers": []
+        },
         "profile": "desk",
-        "victim": {"name": "speakers-8", "checkpoint": CHECKPOINT},
+        "victim": {"checkpoint": CHECKPOINT},
         "plans": {sold[place]: dict(document) for place, document in documents.items()},
         "cells": [
             {"plan": plan, "label_mode": mode, "sold_as": sold[plan, mode]}
@@ -110,7 +113,7 @@ def manifest(documents: Mapping[tuple[str, str], Mapping[str, Any]], **change: A
         "lock_sha256": "b" * 64,
         "written_at": "2026-11-26T10:00:00+0000",
         **change,
-    }
+    }  # fmt: skip
 
 
 def write(folder: Path, rows: Iterable[Mapping[str, Any]], name: str = "cells") -> Path:

@@ -27,6 +27,13 @@ class Manifest:
         return None if value is None or isinstance(value, Mapping | list) else str(value)
 
     @property
+    def victim(self) -> str | None:
+        """What the victim goes by: the recipe that the study is meant for, as victims tell no
+        name, or the beginning of its checkpoint."""
+        checkpoint = self.text("victim", "checkpoint")
+        return self.text("study", "victim") or (checkpoint and checkpoint[:12])
+
+    @property
     def sold_as(self) -> dict[tuple[str, str], str]:
         """By plan and label mode, the name that it is sold under."""
         return {(c["plan"], c["label_mode"]): c["sold_as"] for c in self._items("cells")}

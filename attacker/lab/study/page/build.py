@@ -40,7 +40,7 @@ def make_page(tables: StudyTables, command: str) -> Page:
     run = manifest.text("command") or "earshot-attacker study STUDY.yaml --bundle …"
     return Page(
         title=manifest.text("study", "title") or tables.folder.name,
-        victim=manifest.text("victim", "name"),
+        victim=manifest.victim,
         headline=words.headline(found.choices, found.costs),
         advice=tuple(words.advice(one, found.costs) for one in found.choices),
         sections=(

@@ -71,14 +71,15 @@ def made(found: Figures, commit: str | None) -> Section:
     """Return how the study and its page were made."""
     manifest, cells = found.tables.manifest, found.tables.cells
     seeds = sorted({row.seed for row in cells})
+    paid = {row.identity: row for row in cells}
     facts = {
         "study": manifest.text("study", "name") or found.tables.folder.name,
         "title": manifest.text("study", "title"),
         "profile": manifest.text("profile"),
-        "victim": manifest.text("victim", "name"),
+        "victim": manifest.victim,
         "victim checkpoint": manifest.text("victim", "checkpoint"),
-        "cells": f"{len(cells):,}",
-        "clips bought": f"{sum(row.bought for row in cells):,}",
+        "cells": f"{len(paid):,}" + (f", in {len(cells):,} rows" if len(cells) > len(paid) else ""),
+        "clips bought": f"{sum(row.bought for row in paid.values()):,}",
         "seeds": ", ".join(map(str, seeds)),
         "study run at commit": manifest.text("commit"),
         "lock": manifest.text("lock_sha256"),

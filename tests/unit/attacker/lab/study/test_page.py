@@ -106,6 +106,26 @@ def test_what_was_not_measured_is_said(tmp_path: Path, rows: made.Rows) -> None:
     assert row_of(markdown, "victim")[1] == "unknown"
 
 
+def test_the_victim_goes_by_its_recipe_or_its_checkpoint(tmp_path: Path, rows: made.Rows) -> None:
+    facts = made.manifest({})
+    _, source, markdown = pages(made.write_all(tmp_path, rows, facts=facts))
+    assert row_of(markdown, "victim")[1] == made.RECIPE.replace("_", "\\_")
+    assert f"victim {made.RECIPE}" in source
+    del facts["study"]["victim"]
+    _, _, markdown = pages(made.write_all(tmp_path, rows, facts=facts))
+    assert row_of(markdown, "victim")[1] == made.CHECKPOINT[:12]
+
+
+def test_a_cell_in_two_rows_was_paid_once(tmp_path: Path) -> None:
+    rows = made.cells("none", {500: 0.5}, seeds=2)
+    _, _, markdown = pages(made.write_all(tmp_path, rows))
+    assert [row_of(markdown, name)[1] for name in ("cells", "clips bought")] == ["2", "1,000"]
+    rows += made.shared("guard", {500: 0.5}, seeds=2)
+    _, _, markdown = pages(made.write_all(tmp_path, rows))
+    assert row_of(markdown, "cells")[1] == "4, in 6 rows"
+    assert row_of(markdown, "clips bought")[1] == "2,000"
+
+
 def test_cells_without_a_row_are_named(tmp_path: Path, rows: made.Rows, honest: made.Rows) -> None:
     facts = made.manifest({("none", "soft"): {}, ("guard", "soft"): {}})
     facts["cells"] = [{**row, "sold_as": "x"} for row in rows]
@@ -188,7 +208,7 @@ def test_an_unknown_theft_is_told_as_that(tmp_path: Path, rows: made.Rows) -> No
 def test_names_are_escaped_in_both(tmp_path: Path) -> None:
     rows = made.cells(EVIL, HIGH, attacker=EVIL, mode=EVIL)
     facts = made.manifest({(EVIL, EVIL): {"label_mode": EVIL}})
-    facts["study"]["title"] = facts["victim"]["name"] = EVIL
+    facts["study"]["title"] = facts["study"]["victim"] = EVIL
     facts["study"]["plans"] = [{"id": EVIL, "label": EVIL}]
     detections = [made.detection(EVIL, EVIL)]
     honest = made.honest(EVIL, EVIL, windows=10)

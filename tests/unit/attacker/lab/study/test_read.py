@@ -20,7 +20,7 @@ def test_a_whole_study_is_read(folder: Path) -> None:
     assert tables.detections is not None
     assert tables.cells[-1].kinds() == ("guard",)
     manifest = tables.manifest
-    assert manifest.text("victim", "name") == "speakers-8"
+    assert manifest.text("victim", "checkpoint") == made.CHECKPOINT
     assert manifest.text("no", "such") is None
     document = manifest.document("guard", "soft")
     assert document is not None
