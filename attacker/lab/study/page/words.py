@@ -92,7 +92,10 @@ def _undecided(choice: Choice) -> list[str]:
         return [opening, *_beaten(choice)]
     if len(choice.left) == 1:
         lone = choice.left[0].label
-        return [f"Only {lone} could be considered, so there is nothing to compare it with."]
+        return [
+            f"Only {lone} could be considered, so there is nothing to compare it with. Measure "
+            "other plans in full, and honest traffic with more seeds, and make this page again."
+        ]
     lines = [
         f"Nothing tells {names([offer.label for offer in choice.left])} apart: at every budget "
         "that they share, seed by seed, the 95 % intervals of the differences hold 0."

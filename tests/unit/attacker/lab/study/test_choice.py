@@ -157,6 +157,34 @@ def test_when_all_others_cost_too_much_the_one_left_is_sold(
     assert "the plan without a defence" in said
 
 
+def test_a_latency_of_one_seed_does_not_sell_the_plan_without_a_defence(
+    tmp_path: Path, rows: made.Rows
+) -> None:
+    slow = made.honest("none", seeds=1) + made.honest("guard", seeds=1, p50_ms=45.6)
+    choice = decide(tmp_path, rows, slow)
+    assert choice.refused == ()
+    assert choice.chosen is not None
+    assert choice.chosen.plan == "guard"  # it is shown to lose less, and no limit to be broken
+    free = decide(
+        tmp_path / "alike", made.cells("none", HIGH) + made.both("guard", LOW, HIGH), slow
+    )
+    assert free.chosen is None
+
+
+def test_a_mean_of_one_seed_does_not_sell_the_plan_without_a_defence(
+    tmp_path: Path, rows: made.Rows
+) -> None:
+    honest = made.honest("none", seeds=1) + made.honest("guard", seeds=1, accuracy=0.5)
+    choice = decide(tmp_path, rows, honest)
+    assert choice.verdict == "not decided"
+    assert [offer.plan for offer in choice.left] == ["none"]
+    assert "honest traffic with more seeds" in text(choice)
+    defended = made.both("guard", LOW, LOW) + made.both("moat", LOW, LOW)
+    found = decide(tmp_path / "moat", defended, [*honest, *made.honest("moat")])
+    assert found.chosen is not None
+    assert found.chosen.plan == "moat"  # a plan with a defence is not held up
+
+
 def test_without_honest_traffic_nothing_is_recommended(tmp_path: Path, rows: made.Rows) -> None:
     choice = decide(tmp_path, rows, [])
     assert choice.verdict == "not decided"

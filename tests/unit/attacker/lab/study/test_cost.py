@@ -1,6 +1,7 @@
 """What honest users pay, the limits of it, and the front."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -64,6 +65,39 @@ def test_what_noise_or_want_of_traffic_leaves_open_is_said(tmp_path: Path) -> No
     alarms, latency = found.unshown()
     assert alarms == ("that at most 0.1 % of windows raise an alarm (0.00 to 2.53; 144 windows)")
     assert latency.startswith("that answers take at most 5 ms longer (-")
+
+
+@pytest.mark.parametrize("added", [0.1, 41.6])
+def test_a_latency_of_one_seed_is_neither_broken_nor_shown(tmp_path: Path, added: float) -> None:
+    found = cost(tmp_path, made.honest("guard", seeds=1, p50_ms=4.0 + added))
+    assert found is not None
+    assert found.over() == []
+    assert found.unshown() == [
+        f"that answers take at most 5 ms longer (+{added} with one seed, which has no interval)"
+    ]
+    again = cost(tmp_path, made.honest("guard", seeds=2, p50_ms=4.0 + added))
+    assert again is not None
+    assert (len(again.over()), again.unshown()) == (int(added > 5), [])
+
+
+@pytest.mark.parametrize(
+    ("seeds", "change", "sure"),
+    [
+        (1, {}, False),
+        (1, {"accuracy": made.VICTIM - 0.1}, False),
+        (2, {"accuracy": made.VICTIM - 0.1}, True),
+        (1, {"p50_ms": 50.0}, False),
+        (2, {"p50_ms": 50.0}, True),
+        (1, {"refused": 40}, True),
+        (1, {"windows": 1000, "alarms": 9}, True),
+    ],
+)
+def test_what_is_broken_beyond_doubt(
+    tmp_path: Path, seeds: int, change: dict[str, Any], sure: bool
+) -> None:
+    found = cost(tmp_path, made.honest("guard", seeds=seeds, **change))
+    assert found is not None
+    assert found.surely_over() is sure
 
 
 def test_enough_quiet_traffic_leaves_nothing_open(tmp_path: Path) -> None:
