@@ -40,6 +40,11 @@ class Level:
         return "adaptive" if self.adaptive else "naive"
 
     @property
+    def fell_short(self) -> bool:
+        """Whether less was bought than the budget allows, on average and to the clip."""
+        return round(self.bought) < self.budget
+
+    @property
     def stopped_words(self) -> str:
         """What is said of cells that were stopped; empty of none."""
         if not self.stopped:

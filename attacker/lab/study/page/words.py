@@ -7,6 +7,7 @@ from attacker.lab.report.words import NBSP, count, percent
 from attacker.lab.study.page.blocks import Tone, names, told
 from attacker.lab.study.page.choice import Choice, Costs, least_stolen
 from attacker.lab.study.page.cost import HonestCost
+from attacker.lab.study.page.level import Level
 from attacker.lab.study.page.reach import Reach
 from attacker.lab.study.page.theft import Offer
 
@@ -125,18 +126,28 @@ def _stolen(offer: Offer, against: Offer | None = None) -> str:
     best = offer.leaders[-1]
     budget = best.budget
     text = (
-        f"{offer.label}: for {count(budget, 'clip')} the best attacker ({best.attacker}, "
-        f"{best.kind}) reaches {told(best.accuracy)} accuracy"
+        f"{offer.label}: {_for_clips(best)} the best attacker ({best.attacker}, {best.kind}) "
+        f"reaches {told(best.accuracy)} accuracy"
     )
     bare = None if against is None or against.plan == offer.plan else against.best(budget)
     if bare is not None and against is not None:
-        text += f", and {told(bare.accuracy)} under {against.label}"
+        differs = bare.fell_short or best.fell_short
+        spent = f" ({bare.bought:,.0f} bought)" if differs else ""
+        text += f", and {told(bare.accuracy)} under {against.label}{spent}"
     stopped = "".join(
         f" ({level.attacker}: {level.stopped_words})"
         for level in offer.levels
         if level.stopped and level.budget == budget
     )
     return f"{text}{stopped}."
+
+
+def _for_clips(level: Level) -> str:
+    """Say for how many clips: a plan may sell fewer than the thief would buy."""
+    clips = count(level.budget, "clip")
+    if not level.fell_short:
+        return f"for {clips}"
+    return f"with a budget of {clips} ({level.bought:,.0f} bought)"
 
 
 def cost_words(cost: HonestCost) -> str:

@@ -34,6 +34,20 @@ def test_a_better_plan_is_chosen(tmp_path: Path, rows: made.Rows) -> None:
     assert "(adaptive, adaptive) reaches 35.0" in said
 
 
+def test_what_was_bought_is_said_where_it_is_less_than_the_budget(
+    tmp_path: Path, rows: made.Rows
+) -> None:
+    whole = text(decide(tmp_path / "whole", rows)).replace("\N{NO-BREAK SPACE}", " ")
+    assert "guard: for 2,000 clips the best attacker (adaptive, adaptive) reaches 35.0 %" in whole
+    assert "bought)" not in whole
+    for row in rows:
+        short = row["plan"] == "guard" and row["budget"] == 2000
+        row["bought"] = 699 + row["seed"] if short else row["bought"]
+    said = text(decide(tmp_path / "short", rows)).replace("\N{NO-BREAK SPACE}", " ")
+    assert "guard: with a budget of 2,000 clips (700 bought) the best attacker (adap" in said
+    assert "under none (2,000 bought)." in said
+
+
 def test_a_naive_attacker_alone_does_not_make_a_plan_better(tmp_path: Path) -> None:
     naive_only = made.cells("guard", LOW, kinds=("guard",))
     choice = decide(tmp_path, made.cells("none", HIGH) + naive_only)
