@@ -15,7 +15,13 @@ if TYPE_CHECKING:
     from attacker.lab.benign.loss import HonestRow
     from shared.honest import UserSpec
 
-Plans = Annotated[list[str], typer.Argument(help="Plans that the victim sells.")]
+Plans = Annotated[
+    list[str] | None,
+    typer.Argument(
+        help="Plans that the victim sells; with --study, ids of the study's, or ID/MODE.",
+        show_default="with --study all of the study's",
+    ),
+]
 Bundle = Annotated[
     Path, typer.Option(help="Evaluation bundle of the victim: the folder in its checkpoint.")
 ]
@@ -41,10 +47,10 @@ Out = Annotated[Path | None, typer.Option(help="JSON lines file; rows are append
 
 
 def honest(
-    plans: Plans,
     bundle: Bundle,
     admin_key_file: AdminKeyFile,
     audit_key_file: AuditKeyFile,
+    plans: Plans = None,
     url: Url = DEFAULT_URL,
     users: Users = "",
     clips: Clips = 500,
@@ -72,11 +78,12 @@ def honest(
     users_of_a_plan = len(chosen) * seeds
     traffic = Traffic(clips, rate, batch_clips, patience_s)
     audit, tests = read_key("", audit_key_file), read_bundle(bundle)
+    sold, name = _plans(plans or [], study, tests.checkpoint)
     console = Console()
     rows: list[HonestRow] = []
     with AdminClient(url, read_key("", admin_key_file)) as admin:
-        trial = HonestTrial(url, admin, audit, tests, traffic)
-        for row in trial.rows(plans, chosen, range(seeds)):
+        trial = HonestTrial(url, admin, audit, tests, traffic, name)
+        for row in trial.rows(sold, chosen, range(seeds)):
             rows.append(row)
             if out is not None:
                 append_row(out, row)
@@ -84,6 +91,26 @@ def honest(
                 console.print(table(rows[-users_of_a_plan:]))
     if study is not None:
         write_models(study / HONEST_NAME, rows, HONEST)
+
+
+def _plans(named: Sequence[str], study: Path | None, victim: str) -> tuple[Sequence[str], str]:
+    """Return the names of the plans that are measured, and that of their study.
+
+    Raises:
+        ExperimentError: no plan is named, the study does not sell it, or is of another ``victim``.
+    """
+    from attacker.lab.study.folder import open_study
+
+    if study is not None:
+        found = open_study(study)
+        found.demand_victim(victim, who="that of the bundle")
+        return found.sold(named), found.manifest.text("study", "name") or ""
+    if not named:
+        raise ExperimentError(
+            "no plan. Name plans that the victim sells, or with --study the folder of a study, "
+            "whose plans are then measured."
+        )
+    return named, ""
 
 
 def choose_users(named: str) -> "Sequence[UserSpec]":

@@ -8,6 +8,7 @@ import pytest
 
 from attacker.lab.admin import AdminClient
 from attacker.lab.study.rows import HONEST, HONEST_NAME, read_rows
+from tests.support import study_tables as made
 from tests.support.command_line import Call, caller
 from tests.support.keys import add_key
 from tests.support.victims import RunningVictim, make_victim, running_victim
@@ -62,8 +63,7 @@ def test_rows_say_what_each_plan_costs(
     victim: RunningVictim, admin: AdminClient, call: Call, tmp_path: Path
 ) -> None:
     out = tmp_path / "rows.jsonl"
-    named = words(victim, out, "soft", "noisy", "limited")
-    code, output = call(*named, "--study", str(tmp_path), key="")
+    code, output = call(*words(victim, out, "soft", "noisy", "limited"), key="")
     assert code == 0, output
     rows = [json.loads(line) for line in out.read_text().splitlines()]
     assert [(row["plan"], row["user"]) for row in rows] == [
@@ -90,10 +90,67 @@ def test_rows_say_what_each_plan_costs(
         assert 0 < row["base_p50_ms"] <= row["base_p99_ms"]
         assert (row["windows"], row["alarms"]) == (0, 0)
     assert "12/20" in output
-    kept = read_rows(tmp_path / HONEST_NAME)
-    assert kept == [{name: row[name] for name in HONEST} for row in rows]
     for name in ("admin", "audit"):
         assert (victim.checkpoint / f"{name}.key").read_text() not in output + out.read_text()
+
+
+def make_study(folder: Path, victim: RunningVictim, admin: AdminClient) -> Path:
+    """A study of the victim that has sold and attacked `none` and `noisy`."""
+    documents = {
+        (plan["name"], "soft"): {name: said for name, said in plan.items() if name != "name"}
+        for plan in ({"name": "none", "label_mode": "soft"}, NOISY)
+    }
+    card = json.loads((victim.checkpoint / "bundle" / "bundle.json").read_text())
+    facts = made.manifest(documents, victim={"checkpoint": card["checkpoint"]})
+    for name, document in facts["plans"].items():
+        admin.put_plan({"name": name, **document})
+    rows = made.cells("none", {40: 0.5}) + made.both("noisy", {40: 0.1}, {40: 0.1})
+    return made.write_all(folder, rows, facts=facts)
+
+
+def test_a_study_has_its_own_plans_measured_and_shows_them(
+    victim: RunningVictim, admin: AdminClient, call: Call, tmp_path: Path
+) -> None:
+    study, out = make_study(tmp_path / "study", victim, admin), tmp_path / "rows.jsonl"
+    code, output = call(*words(victim, out), "--study", str(study), key="")
+    assert code == 0, output
+    rows = [json.loads(line) for line in out.read_text().splitlines()]
+    sold = [f"study-{plan}-soft-12345678" for plan in ("none", "noisy")]
+    assert [(row["study"], row["plan"]) for row in rows] == [
+        ("tiny", plan) for plan in sold for _ in range(2)
+    ]
+    kept = read_rows(study / HONEST_NAME)
+    assert kept == [{name: row[name] for name in HONEST} for row in rows]
+    assert call("report", "study", str(study), key="")[0] == 0
+    page = (study / "study.md").read_text()
+    assert "| Plan | stolen | accuracy lost, points |" in page
+    assert "Not measured" not in page
+
+    code, output = call(*words(victim, out, "noisy"), "--study", str(study), key="")
+    assert code == 0, output
+    assert {row["plan"] for row in read_rows(study / HONEST_NAME)} == {sold[1]}
+
+
+def test_a_study_has_no_plan_measured_that_is_not_its_own(
+    victim: RunningVictim, admin: AdminClient, call: Call, tmp_path: Path
+) -> None:
+    study, out = make_study(tmp_path / "study", victim, admin), tmp_path / "rows.jsonl"
+    cases: list[tuple[list[str], str]] = [
+        (["soft", "--study", str(study)], "Name some of none/soft, noisy/soft"),
+        (["--study", str(tmp_path)], "Name the folder of a study"),
+        ([], "no plan. Name plans"),
+    ]
+    for more, reason in cases:
+        code, output = call(*words(victim, out), *more, key="")
+        assert code == 2, output
+        assert reason in output
+    facts = json.loads((study / "study.json").read_text())
+    facts["victim"]["checkpoint"] = "d" * 64
+    (study / "study.json").write_text(json.dumps(facts))
+    code, output = call(*words(victim, out), "--study", str(study), key="")
+    assert code == 2
+    assert "is of the victim dddddddddddd, but that of the bundle is" in output
+    assert not out.exists()
 
 
 def test_what_cannot_be_measured_is_refused_before_anything_is_sent(

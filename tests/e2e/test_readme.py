@@ -28,9 +28,15 @@ IN_BACKGROUND = "earshot-victim serve"
 
 
 @pytest.fixture(scope="module")
-def transcript(tmp_path_factory: pytest.TempPathFactory) -> dict[int, tuple[str, str]]:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return small_copy(tmp_path_factory.mktemp("readme") / "earshot")
+
+
+@pytest.fixture(scope="module")
+def transcript(
+    folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> dict[int, tuple[str, str]]:
     """Run the whole page in one shell; return (exit status, output) by the command's number."""
-    folder = small_copy(tmp_path_factory.mktemp("readme") / "earshot")
     data = speech_folder(tmp_path_factory.mktemp("speech"))
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -75,13 +81,20 @@ def test_command(transcript: dict[int, tuple[str, str]], number: int) -> None:
 
 @pytest.mark.e2e
 @pytest.mark.timeout(1000)
-def test_what_the_page_promises_is_there(transcript: dict[int, tuple[str, str]]) -> None:
+def test_what_the_page_promises_is_there(
+    transcript: dict[int, tuple[str, str]], folder: Path
+) -> None:
     outputs = {COMMANDS[number]: output for number, (_, output) in transcript.items()}
     assert "report.html" in outputs["make demo"]
     verified = next(output for command, output in outputs.items() if "ledger verify" in command)
     assert "The ledger adds up" in verified
     curl = next(output for command, output in outputs.items() if "/v1/account" in command)
     assert '"budget":2400' in curl.replace(" ", "")
+    (study,) = folder.glob("runs/studies/*/smoke-desk/study.md")
+    page = study.read_text()
+    assert "| Plan | stolen | accuracy lost, points |" in page
+    assert "| Rounding to 1 decimal | " in page.partition("accuracy lost, points")[2]
+    assert "Not measured: " not in page
 
 
 def test_commands_with_containers_are_those_that_the_compose_test_executes() -> None:

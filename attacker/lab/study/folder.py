@@ -1,6 +1,7 @@
 """The folder of a study, for what is measured beside its cells: of which victim, and how much was
 stolen for how many clips."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -83,6 +84,33 @@ class StudyFolder:
                 "`cells.label_mode` to one."
             )
         return Attack(self._source(attacker, plan, mode or modes[0]), found)
+
+    def sold(self, named: Sequence[str]) -> tuple[str, ...]:
+        """Return what the plans ``named`` are sold under; all that were attacked if none is named.
+
+        A plan goes by its id in all its label modes, by ID/MODE, or by the name it is sold under.
+
+        Raises:
+            ExperimentError: one of them is none of the study's, or has no finished cell.
+        """
+        places = dict.fromkeys((c.plan, c.label_mode) for c in self.cells)
+        known = {at: name for at in places if (name := self.manifest.sold_as.get(at)) is not None}
+        if not known:
+            raise ExperimentError(
+                f"{self.path}: its study.json does not say how its plans are sold. Run the study "
+                "again; finished cells are kept."
+            )
+        found: dict[str, None] = {}
+        for word in named or [plan for plan, _ in known]:
+            own = [n for (plan, mode), n in known.items() if word in (plan, f"{plan}/{mode}", n)]
+            if not own:
+                raise ExperimentError(
+                    f"{word}: no plan of {self.path} that has a finished cell. Name some of "
+                    f"{', '.join(f'{plan}/{mode}' for plan, mode in known)}, or no plan at all to "
+                    "measure each of them; leave --study out for plans of no study."
+                )
+            found |= dict.fromkeys(own)
+        return tuple(found)
 
     def _all(self) -> str:
         return ", ".join(

@@ -95,8 +95,8 @@ def _cost_lead(found: Figures) -> tuple[str, ...]:
     if found.tables.honest is None:
         return (
             "What the plans cost honest users was not measured (there is no honest.parquet), so "
-            "there is no front, and no plan can be recommended. Run `earshot-attacker honest` "
-            "against the study's plans, and make this page again.",
+            "there is no front, and no plan can be recommended. Run `earshot-attacker honest` with "
+            "--study and this study's folder, and make this page again.",
         )
     unknown = [f"{o.label} ({o.mode})" for o in found.offers if not found.costs[o.plan, o.mode]]
     lead = [

@@ -80,6 +80,42 @@ def test_cells_that_are_not_there_are_refused(
         opened(tmp_path, rows).attack(*asked, who="me")
 
 
+def sold_study(folder: Path) -> StudyFolder:
+    places = [("none", "soft"), ("none", "hard"), ("guard", "soft"), ("wall", "hard")]
+    rows = [row for plan, mode in places[:3] for row in made.cells(plan, made.HIGH, mode=mode)]
+    return opened(folder, rows, made.manifest({place: {} for place in places}))
+
+
+@pytest.mark.parametrize(
+    ("named", "places"),
+    [
+        ((), ["none-soft", "none-hard", "guard-soft"]),
+        (("guard",), ["guard-soft"]),
+        (("none",), ["none-soft", "none-hard"]),
+        (("guard", "none/hard"), ["guard-soft", "none-hard"]),
+        (("study-none-soft-12345678", "none"), ["none-soft", "none-hard"]),
+    ],
+)
+def test_plans_go_by_what_the_study_calls_them(
+    tmp_path: Path, named: tuple[str, ...], places: list[str]
+) -> None:
+    found = sold_study(tmp_path).sold(named)
+    assert found == tuple(f"study-{place}-12345678" for place in places)
+
+
+@pytest.mark.parametrize("named", ["soft", "guard/hard", "wall", "study-none-soft-87654321"])
+def test_a_plan_that_the_study_did_not_attack_is_refused(tmp_path: Path, named: str) -> None:
+    with pytest.raises(ExperimentError, match="Name some of none/soft, none/hard, guard/soft, or"):
+        sold_study(tmp_path).sold(["none", named])
+
+
+def test_a_study_that_does_not_say_how_plans_are_sold_is_refused(
+    tmp_path: Path, rows: made.Rows
+) -> None:
+    with pytest.raises(ExperimentError, match="Run the study again"):
+        opened(tmp_path, rows).sold([])
+
+
 def test_another_victim_is_refused_on_one_line(tmp_path: Path, rows: made.Rows) -> None:
     study = opened(tmp_path, rows)
     study.demand_victim(made.CHECKPOINT, who="the victim")
