@@ -28,10 +28,9 @@ class Manifest:
 
     @property
     def victim(self) -> str | None:
-        """What the victim goes by: the recipe that the study is meant for, as victims tell no
-        name, or the beginning of its checkpoint."""
+        """What the victim goes by: the beginning of its checkpoint, for victims tell no name."""
         checkpoint = self.text("victim", "checkpoint")
-        return self.text("study", "victim") or (checkpoint and checkpoint[:12])
+        return checkpoint and checkpoint[:12]
 
     @property
     def sold_as(self) -> dict[tuple[str, str], str]:

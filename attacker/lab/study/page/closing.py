@@ -76,7 +76,7 @@ def made(found: Figures, commit: str | None) -> Section:
         "study": manifest.text("study", "name") or found.tables.folder.name,
         "title": manifest.text("study", "title"),
         "profile": manifest.text("profile"),
-        "victim": manifest.victim,
+        "meant for the victim": manifest.text("study", "victim"),
         "victim checkpoint": manifest.text("victim", "checkpoint"),
         "cells": f"{len(paid):,}" + (f", in {len(cells):,} rows" if len(cells) > len(paid) else ""),
         "clips bought": f"{sum(row.bought for row in paid.values()):,}",

@@ -103,17 +103,14 @@ def test_what_was_not_measured_is_said(tmp_path: Path, rows: made.Rows) -> None:
         assert "false alarms are not known" in " ".join(text.split())
         assert "not in this study's manifest" in text or "not in this study&#39;s manifest" in text
     assert sum(tag == "svg" for tag, _ in page.tags) == 1
-    assert row_of(markdown, "victim")[1] == "unknown"
+    assert row_of(markdown, "victim checkpoint")[1] == "unknown"
 
 
-def test_the_victim_goes_by_its_recipe_or_its_checkpoint(tmp_path: Path, rows: made.Rows) -> None:
-    facts = made.manifest({})
-    _, source, markdown = pages(made.write_all(tmp_path, rows, facts=facts))
-    assert row_of(markdown, "victim")[1] == made.RECIPE.replace("_", "\\_")
-    assert f"victim {made.RECIPE}" in source
-    del facts["study"]["victim"]
-    _, _, markdown = pages(made.write_all(tmp_path, rows, facts=facts))
-    assert row_of(markdown, "victim")[1] == made.CHECKPOINT[:12]
+def test_the_victim_goes_by_its_checkpoint(folder: Path) -> None:
+    _, source, markdown = pages(folder)
+    assert f"<span>victim {made.CHECKPOINT[:12]}</span>" in source
+    assert row_of(markdown, "victim checkpoint")[1] == made.CHECKPOINT
+    assert row_of(markdown, "meant for the victim")[1] == made.RECIPE.replace("_", "\\_")
 
 
 def test_a_cell_in_two_rows_was_paid_once(tmp_path: Path) -> None:
