@@ -12,7 +12,9 @@ from collections.abc import Callable
 from typing import Any
 
 LINGER_S = 2.0
-"""Time that a client has to stop sending, and to read its answer."""
+"""Time that a client has to stop sending."""
+_STUCK_S = 4.0
+"""Time in which a client must take something of what is left of its answer."""
 
 
 class Cork:
@@ -45,6 +47,8 @@ class Cork:
             return
         self._closed = True
         self._let_go()
+        # Closing waits for all that was written, for ever if nobody reads it.
+        self._loop.call_later(_STUCK_S, self._give_up, self._transport.get_write_buffer_size())
         if self._transport.is_closing() or not self._on_close():
             self._transport.close()
             return
@@ -59,6 +63,13 @@ class Cork:
     def __getattr__(self, name: str) -> Any:
         """Everything else is the transport's own."""
         return getattr(self._transport, name)
+
+    def _give_up(self, before: int) -> None:
+        left = self._transport.get_write_buffer_size()
+        if 0 < left < before:
+            self._loop.call_later(_STUCK_S, self._give_up, left)
+        else:
+            self._transport.abort()
 
     def _let_go(self) -> None:
         held, self._held = self._held, []

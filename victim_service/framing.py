@@ -56,6 +56,7 @@ class Framed(HttpToolsProtocol):
         self._head_done = False
         self._head_bytes = 0
         self._message_done = True
+        self._line_taken = False
         self._body_left: int | None = 0
         """Bytes of the body that have not come; None where its length is not declared."""
         self._chunk_bytes = 0
@@ -100,6 +101,9 @@ class Framed(HttpToolsProtocol):
         """
         if self._discarding:
             data = self._discard(data)
+        if self._message_done and not self._line_taken and data[:2] == b"\r\n":
+            data = data[2:]  # some end a body with it (RFC 9112, 2.2), once
+            self._line_taken = True
         if not data or self._deaf:
             return
         if self._message_done:  # these are the first bytes of the next request
@@ -122,7 +126,7 @@ class Framed(HttpToolsProtocol):
         """Begin another head."""
         if self._message_done:  # pipelined: the one before ended in the same read
             self._head_bytes = 0
-        self._message_done = self._head_done = False
+        self._message_done = self._head_done = self._line_taken = False
         super().on_message_begin()
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -136,18 +140,17 @@ class Framed(HttpToolsProtocol):
         An application that refuses does not ask. httptools takes a body behind an offer to upgrade
         for the next request, so that is refused here.
         """
-        if self._head_bytes > self.limits.head_bytes:
-            # One read brought all of it, and perhaps some of the body.
-            size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
-            if size > self.limits.head_bytes:
-                self.refuse(self._too_large())
-                raise httptools.HttpParserError("the head is too large")
+        # One read may have brought all of it, and some of the body, or several heads.
+        size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+        if size > self.limits.head_bytes:
+            self.refuse(self._too_large())
+            raise httptools.HttpParserError("the head is too large")
         length, chunked = _declared(self.headers)
         if self.parser.should_upgrade() and (length or chunked):
             self.refuse(_malformed("Upgrade is not for requests with a body. Send it without."))
             raise httptools.HttpParserError("an upgrade with a body")
-        self._head_done = True
         super().on_headers_complete()
+        self._head_done = True  # not before: an address that cannot be read is no request
         self._owed.append(self.cycle)
         self._body_left = None if chunked else length
         self._chunk_bytes = 0
@@ -243,7 +246,8 @@ class Framed(HttpToolsProtocol):
     def _on_close(self) -> bool:
         """Read nothing any more; tell whether the client may still be sending."""
         self._deaf = True
-        return not self._message_done
+        # Behind an answer that ends the connection may lie another request, unread.
+        return not self._message_done or bool(self._owed)
 
 
 def _declared(headers: list[tuple[bytes, bytes]]) -> tuple[int, bool]:

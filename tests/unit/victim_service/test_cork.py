@@ -13,9 +13,19 @@ from victim_service.cork import Cork
 class Wire(asyncio.Transport):
     """A transport that notes what it is told to do."""
 
-    def __init__(self) -> None:
+    def __init__(self, unread: int = 0) -> None:
         super().__init__({"peername": ("client", 1)})
         self.told: list[Any] = []
+        self.unread = unread
+
+    def get_write_buffer_size(self) -> int:
+        return self.unread
+
+    def write_eof(self) -> None:
+        self.told.append("eof")
+
+    def resume_reading(self) -> None:
+        self.told.append("read")
 
     def writelines(self, parts: Any) -> None:
         self.told.append(b"".join(parts))
@@ -35,7 +45,7 @@ def told(*steps: Callable[[Cork], object]) -> list[Any]:
 
     async def main() -> list[Any]:
         wire = Wire()
-        cork = Cork(wire, asyncio.get_running_loop())
+        cork = Cork(wire, asyncio.get_running_loop(), lambda: False)
         for step in steps:
             step(cork)
         await asyncio.sleep(0)
@@ -59,10 +69,39 @@ def test_nothing_leaves_a_connection_that_was_dropped():
     assert told(lambda cork: cork.write(b"answer"), lambda cork: cork.abort()) == ["abort"]
 
 
+def closed(monkeypatch: pytest.MonkeyPatch, sends: bool, *unread: int) -> list[Any]:
+    """Close; return what the transport was told while it held ``unread`` bytes, in turn."""
+    monkeypatch.setattr("victim_service.cork.LINGER_S", 0.02)
+    monkeypatch.setattr("victim_service.cork._STUCK_S", 0.04)
+
+    async def main() -> list[Any]:
+        wire = Wire(unread[0])
+        cork = Cork(wire, asyncio.get_running_loop(), lambda: sends)
+        cork.write(b"answer")
+        cork.close()
+        assert cork.is_closing()
+        for left in unread[1:]:
+            wire.unread = left
+            await asyncio.sleep(0.04)
+        await asyncio.sleep(0.06)
+        return wire.told
+
+    return asyncio.run(main())
+
+
+def test_who_still_sends_has_its_answer_before_the_connection_is_closed(monkeypatch):
+    assert closed(monkeypatch, True, 0) == [b"answer", "eof", "read", "close", "abort"]
+
+
+def test_who_takes_nothing_of_its_answer_is_dropped_and_who_takes_some_is_not(monkeypatch):
+    assert closed(monkeypatch, False, 9000) == [b"answer", "close", "abort"]
+    assert "abort" not in closed(monkeypatch, False, 9000, 8000, 7000)[:-1]
+
+
 def test_each_turn_leaves_by_itself():
     async def main() -> list[Any]:
         wire = Wire()
-        cork = Cork(wire, asyncio.get_running_loop())
+        cork = Cork(wire, asyncio.get_running_loop(), lambda: False)
         for data in (b"one", b"two"):
             cork.write(data)
             await asyncio.sleep(0)
@@ -86,7 +125,7 @@ def test_all_of_it_arrives_in_order(new_loop):
 
     class Sender(asyncio.Protocol):
         def connection_made(self, transport: asyncio.BaseTransport) -> None:
-            cork = Cork(transport, asyncio.get_running_loop())  # type: ignore[arg-type]
+            cork = Cork(transport, asyncio.get_running_loop(), lambda: False)  # type: ignore[arg-type]
             for part in parts:
                 cork.write(part)
             cork.close()

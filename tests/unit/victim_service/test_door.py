@@ -401,6 +401,39 @@ def test_an_answer_is_had_by_who_reads_only_when_all_is_sent():
     assert talk(story) == []
 
 
+def test_a_line_behind_a_body_is_no_request():
+    async def story(site: Site) -> None:
+        async with site.connect() as client:
+            await client.send(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 3\r\n\r\nabc")
+            assert (await client.answer())[0] == 200
+            await client.send(b"\r\n")
+            await asyncio.sleep(2 * LIMITS.head_deadline_s)
+            await client.send(GET)
+            assert (await client.answer())[::2] == (200, b"hello")
+
+    assert talk(story) == []
+
+
+def test_the_last_answer_is_whole_although_more_was_asked_for():
+    async def last(scope: Scope, receive: Receive, send: Send) -> None:
+        await asyncio.sleep(0.1)
+        size = (b"content-length", b"3000000")
+        headers = [size, (b"connection", b"close")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": bytes(3_000_000)})
+
+    async def story(site: Site) -> None:
+        async with site.connect() as client:
+            for _ in range(3):
+                await client.send(GET)
+                await asyncio.sleep(0.02)
+            await asyncio.sleep(0.2)
+            assert len((await client.answer())[2]) == 3_000_000
+            assert await client.ended()
+
+    talk(story, app=last)
+
+
 async def asks(scope: Scope, receive: Receive, send: Send) -> None:
     """Read the whole body, and answer its length."""
     size, more = 0, True
@@ -527,7 +560,14 @@ def test_all_whose_client_left_are_told():
     assert left[0] == "/"
 
 
-@pytest.mark.parametrize("broken", [b"\x00garbage\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n"])
+@pytest.mark.parametrize(
+    "broken",
+    [
+        *(b"\x00garbage\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"GET http://x HTTP/1.1\r\n\r\n"),
+        *(b"GET http://x:99999/ HTTP/1.1\r\n\r\n", b"CONNECT x:1 HTTP/1.1\r\n\r\n"),
+        b"GET / HTTP/1.1\r\nx-large: " + b"y" * 6000 + b"\r\n\r\n",
+    ],
+)
 def test_who_asked_before_what_is_no_request_is_answered(broken):
     async def story(site: Site) -> None:
         async with site.connect() as client:
