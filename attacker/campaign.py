@@ -106,7 +106,6 @@ class Campaign:
         self.listener = listener
         self._started = time.monotonic()
         self._unwritten: Exception | None = None
-        self._unsold = False
         self._answered_before = journal.counts().answered
         dealt = ((account_in(key), clips) for key, clips in journal.sizes())
         dealer = Dealer(settings.budget, settings.accounts, settings.spread, dealt)
@@ -186,17 +185,17 @@ class Campaign:
         One that nobody buys does not keep those of other accounts: it is told at the end.
         """
         running: set[asyncio.Task[None]] = set()
-        self._unsold = False
+        unsold: list[BaseException] = []
         try:
             for wanted in batches:
                 clips, batch = await self._prepare(wanted)
                 while len(running) >= self.settings.in_flight:
-                    running = await self._reap(running)
+                    running = await self._reap(running, unsold)
                 resent = isinstance(wanted, Batch)
                 running.add(asyncio.create_task(self._query(clips, batch, resent=resent)))
             while running:
-                running = await self._reap(running)
-            if self._unsold:
+                running = await self._reap(running, unsold)
+            if unsold:
                 raise self._buyer.why_nobody_buys()
         except asyncio.CancelledError:
             for task in running:
@@ -235,13 +234,16 @@ class Campaign:
         await self._buyer.buy(clips, batch, resent=resent)
         self._observe_in_order()
 
-    async def _reap(self, running: set[asyncio.Task[None]]) -> set[asyncio.Task[None]]:
+    async def _reap(
+        self, running: set[asyncio.Task[None]], unsold: list[BaseException]
+    ) -> set[asyncio.Task[None]]:
+        """Return the tasks that still run; refusals go to ``unsold``, other errors are raised."""
         done, left = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
         running -= done
         for task in done:
             error = task.exception()
             if isinstance(error, BUYS_NO_MORE):
-                self._unsold = True
+                unsold.append(error)
             elif error is not None:
                 raise error
         return left

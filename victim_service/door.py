@@ -78,10 +78,6 @@ class _Door(Framed):
         self._stop_timer()
         super().on_message_complete()
 
-    def message_thrown_away(self) -> None:
-        self._stop_timer()
-        super().message_thrown_away()
-
     def on_response_complete(self) -> None:
         super().on_response_complete()
         if self._discarding:

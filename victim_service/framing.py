@@ -203,8 +203,8 @@ class Framed(HttpToolsProtocol):
                 return
             except httptools.HttpParserUpgrade as offered:
                 data = data[offered.args[0] :]
-            except httptools.HttpParserError:
-                self.refuse(_malformed("This is not HTTP/1.1. Mend the request."))
+            except httptools.HttpParserError as error:
+                self.send_400_response(str(error))
                 return
 
     def _discard(self, data: bytes | memoryview) -> bytes | memoryview:
@@ -218,12 +218,8 @@ class Framed(HttpToolsProtocol):
             # The old one still waits for the body.
             self.parser = httptools.HttpRequestParser(self)
             self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
-            self.message_thrown_away()
+            self.on_message_complete()
         return rest
-
-    def message_thrown_away(self) -> None:
-        """A message that was answered early has come to its end."""
-        self._message_done = True
 
     def _too_large(self) -> Refusal:
         limit = self.limits.head_bytes

@@ -13,6 +13,8 @@ from victim_service.plan_book import PlanBook
 from victim_service.settings import Settings
 from victim_service.watch import Watch
 
+_WIDEST_SAMPLE_BYTES = 4
+
 
 @dataclass
 class Parts:
@@ -34,6 +36,11 @@ class Parts:
     notice: str = ""
     """What the operator is told of the plans when the service is ready."""
     draining: bool = False
+
+    @property
+    def largest_batch_bytes(self) -> int:
+        """Bytes of the samples of the largest batch, at their widest."""
+        return self.settings.max_batch_clips * self.card.clip_samples * _WIDEST_SAMPLE_BYTES
 
     def __post_init__(self) -> None:
         settings, metrics = self.settings, self.metrics

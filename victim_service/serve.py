@@ -35,7 +35,6 @@ from victim_service.turns import go_first
 _BACKLOG = 1024
 _KEEP_ALIVE_S = 30
 _SWITCH_S = 0.001
-_WIDEST_SAMPLE_BYTES = 4
 _SPARE_FILES = 256
 """Files that a service opens beside its connections."""
 
@@ -124,7 +123,7 @@ def run(settings: Settings, parts: Parts, sock: socket.socket, ready: Callable[[
         head_bytes=settings.max_head_bytes,
         body_deadline_s=settings.body_deadline_s,
         write_deadline_s=settings.write_deadline_s,
-        rest_bytes=settings.max_batch_clips * parts.card.clip_samples * _WIDEST_SAMPLE_BYTES,
+        rest_bytes=parts.largest_batch_bytes,
     )
     config = uvicorn.Config(
         create_app(settings, parts),

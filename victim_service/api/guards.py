@@ -24,7 +24,6 @@ from victim_service.plans import Plan
 
 _IDEMPOTENCY = re.compile(r"[\x21-\x7e]{8,255}", re.ASCII)
 _NPY_HEADER_BYTES = 4096
-_WIDEST_SAMPLE_BYTES = 4
 _TELLING = frozenset({"budget-exhausted", "rate-limited", "batch-exceeds-burst"})
 """Refusals whose detail may tell what the plan holds, or what is left of it."""
 _ACCEPTED = {
@@ -125,11 +124,10 @@ async def read_body(request: Request, parts: Parts, media_type: str, hold: Hold)
         Refusal: too-large, slow-body, malformed-request, queue-full.
         ClientGone: the client left before it had sent everything.
     """
-    settings, card = parts.settings, parts.card
+    settings = parts.settings
     limit = settings.max_audio_bytes
     if media_type == NPY_MEDIA_TYPE:
-        samples = settings.max_batch_clips * card.clip_samples
-        limit = samples * _WIDEST_SAMPLE_BYTES + _NPY_HEADER_BYTES
+        limit = parts.largest_batch_bytes + _NPY_HEADER_BYTES
     declared = request.headers.get("content-length", "0")
     if not (declared.isascii() and declared.isdigit()):
         raise Refusal("malformed-request", "Content-Length is not a number. Mend it.")
